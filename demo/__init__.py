@@ -1,0 +1,1 @@
+"""The Gradio app: find faces, recognise expressions, compare and draw them."""

@@ -1,0 +1,28 @@
+"""What every `python -m` command shares: how it ends. It knows nothing of what the commands do."""
+
+import sys
+from collections.abc import Callable, Sequence
+
+from zoo.errors import ZooError
+
+__all__ = ["run_command"]
+
+
+def run_command(main: Callable[[Sequence[str] | None], int]) -> None:
+    """Run `main(None)` and exit with its status.
+
+    A `ZooError` prints one line on stderr and exits 2; Ctrl-C exits 130. Neither shows a traceback.
+    A closed pipe (`| head`) ends quietly.
+    """
+    try:
+        status = main(None)
+    except ZooError as error:
+        print(f"error: {error}", file=sys.stderr)
+        status = 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        status = 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        status = 0
+    sys.exit(status)

@@ -1,0 +1,111 @@
+"""A labelled set of faces and its split, as plain arrays; knows nothing of files or networks."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from zoo.errors import DataError
+
+__all__ = ["FACE_SIZE", "USAGES", "FaceDataset", "Split"]
+
+FACE_SIZE = 48
+USAGES = ("Training", "PublicTest", "PrivateTest")
+
+
+@dataclass(frozen=True)
+class FaceDataset:
+    """Faces with labels, in the order of their source.
+
+    Attributes:
+        name: what people are shown, such as `fer2013.csv` or `drawn faces`.
+        classes: class names; `labels` index into them.
+        faces: uint8 (N, 48, 48), 0–255, C-contiguous; may be a read-only memory map.
+        labels: int64 (N,).
+        usage: int8 (N,), an index into `USAGES`, or -1 where the source names none.
+        votes: float32 (N, classes), rows summing to 1: soft labels from several annotators, or None.
+        notes: sentences that a run tells its user, such as what is used instead of a missing usage.
+        drawn: the faces are drawn by the program, so figures on them say nothing about real faces.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    faces: np.ndarray
+    labels: np.ndarray
+    usage: np.ndarray
+    votes: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
+    drawn: bool = False
+
+    def __post_init__(self) -> None:
+        count = len(self.faces)
+        if self.faces.dtype != np.uint8 or self.faces.shape[1:] != (FACE_SIZE, FACE_SIZE):
+            raise DataError(
+                f"{self.name}: faces are {self.faces.dtype} {self.faces.shape}, not uint8 (N, 48, 48)"
+            )
+        if len(self.labels) != count or len(self.usage) != count:
+            raise DataError(
+                f"{self.name}: {count} faces, {len(self.labels)} labels and {len(self.usage)} usages differ"
+            )
+        if self.votes is not None and self.votes.shape != (count, len(self.classes)):
+            raise DataError(
+                f"{self.name}: votes are {self.votes.shape}, not {(count, len(self.classes))}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+    def rows(self, usage: str) -> np.ndarray:
+        """Row indices of one usage, int64, in source order.
+
+        Raises:
+            DataError: `usage` is not one of `USAGES`.
+        """
+        if usage not in USAGES:
+            raise DataError(f"usage {usage!r} is unknown; known are {', '.join(USAGES)}")
+        return np.flatnonzero(self.usage == USAGES.index(usage))
+
+    def select(self, rows: np.ndarray) -> FaceDataset:
+        """The data set of these rows alone, in the order given."""
+        return replace(
+            self,
+            faces=self.faces[rows],
+            labels=self.labels[rows],
+            usage=self.usage[rows],
+            votes=None if self.votes is None else self.votes[rows],
+        )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits of the SHA-256 over faces, labels, usage and votes."""
+        digest = hashlib.sha256()
+        for array in (self.faces, self.labels.astype("<i8"), self.usage.astype("i1")):
+            digest.update(np.ascontiguousarray(array))
+        if self.votes is not None:
+            digest.update(np.ascontiguousarray(self.votes.astype("<f4")))
+        return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which rows of a data set train, select and test.
+
+    Attributes:
+        kind: `official` (the source's own usages) or `random` (stratified, by `seed`).
+        seed: of the random part; also where an official split had to carve its validation rows out of training.
+        train, validation, test: int64 row indices; `test` may be empty.
+        names: what the three parts are called in reports, such as `("Training", "PublicTest", "PrivateTest")`
+            or `("Training 90%", "Training 10%", "PrivateTest")`.
+        notes: what is used instead of a missing usage, one sentence each.
+    """
+
+    kind: str
+    seed: int
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+    names: tuple[str, str, str] = USAGES
+    notes: tuple[str, ...] = ()

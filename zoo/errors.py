@@ -1,0 +1,27 @@
+"""The errors that a person can mend; every message is one line that names the thing, its value and what is required."""
+
+__all__ = ["ConfigError", "DataError", "DeviceError", "ImageError", "WeightsError", "ZooError"]
+
+
+class ZooError(Exception):
+    """Base of every error that the commands report in one line, with exit status 2 and no traceback."""
+
+
+class ConfigError(ZooError, ValueError):
+    """A network, recipe or command option has a value that it cannot have."""
+
+
+class DataError(ZooError):
+    """A data set cannot be read as what it claims to be."""
+
+
+class DeviceError(ZooError):
+    """The device asked for does not exist or is out of memory."""
+
+
+class ImageError(ZooError):
+    """A picture cannot be decoded, or is too large to be decoded safely."""
+
+
+class WeightsError(ZooError):
+    """A card or weights file is missing, altered, or does not fit the network that it names."""

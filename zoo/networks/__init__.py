@@ -1,0 +1,1 @@
+"""The networks: the parametric family, the published networks, and their registry."""

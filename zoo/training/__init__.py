@@ -1,0 +1,1 @@
+"""How a network is trained and measured; knows nothing of Optuna."""
