@@ -1,1 +1,81 @@
-"""The networks: the parametric family, the published networks, and their registry."""
+"""The networks: the parametric family, the published networks, and the registry of both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from torch import nn
+
+from zoo.errors import ConfigError
+from zoo.networks.config import CHANNELS, Cost, NetworkConfig
+from zoo.networks.parametric import ParametricConfig, ParametricNetwork, count_parametric
+from zoo.networks.published import PUBLISHED
+
+__all__ = [
+    "CHANNELS",
+    "Cost",
+    "NetworkConfig",
+    "ParametricConfig",
+    "build",
+    "config_from_json",
+    "count",
+    "named",
+    "names",
+]
+
+
+class _Family(NamedTuple):
+    config: type[Any]
+    build: Callable[[Any], nn.Module]
+    cost: Callable[[Any], Cost]
+
+
+_FAMILIES: dict[str, _Family] = {
+    "parametric": _Family(ParametricConfig, ParametricNetwork, count_parametric),
+}
+
+_NAMED: dict[str, NetworkConfig] = {**PUBLISHED}
+
+
+def names() -> tuple[str, ...]:
+    """The names of the published networks, in the order of their costs."""
+    return tuple(_NAMED)
+
+
+def named(name: str, *, classes: int | None = None) -> NetworkConfig:
+    """The config of a published network, with as many outputs as `classes` says.
+
+    Raises:
+        ConfigError: no network has that name; the message lists those that exist.
+    """
+    if name not in _NAMED:
+        raise ConfigError(f"network {name!r} is unknown; known are {', '.join(_NAMED)}")
+    return _NAMED[name] if classes is None else replace(_NAMED[name], classes=classes)
+
+
+def build(config: NetworkConfig) -> nn.Module:
+    """The network of a config, freshly initialised from torch's global random state, on the CPU.
+
+    It maps float (N, channels, 48, 48) to logits (N, classes); `network.features(images)` is the input of
+    `network.classifier`, its last linear layer.
+    """
+    return _FAMILIES[config.family].build(config)
+
+
+def count(config: NetworkConfig) -> Cost:
+    """Parameters and multiply–accumulates of a config's network."""
+    return _FAMILIES[config.family].cost(config)
+
+
+def config_from_json(values: dict[str, Any]) -> NetworkConfig:
+    """The config that `NetworkConfig.to_json` described.
+
+    Raises:
+        ConfigError: the family or a field is unknown, or a value is one that it cannot have.
+    """
+    family = values.get("family")
+    if family not in _FAMILIES:
+        raise ConfigError(f"network family {family!r} is unknown; known are {', '.join(_FAMILIES)}")
+    return _FAMILIES[family].config.from_json(values)

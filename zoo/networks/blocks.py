@@ -1,0 +1,111 @@
+"""The layers that the networks are built from; knows nothing of configs."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["ACTIVATIONS", "POOLINGS", "Inception", "MinPool2d", "conv_block", "initialise"]
+
+
+class MinPool2d(nn.Module):
+    """The smallest value of each 2×2 window, stride 2: float (N, C, H, W) → (N, C, H // 2, W // 2)."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return -nn.functional.max_pool2d(-images, 2)
+
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "selu": nn.SELU,
+    "silu": nn.SiLU,
+    "gelu": nn.GELU,
+}
+
+POOLINGS: dict[str, Callable[[], nn.Module]] = {
+    "max": lambda: nn.MaxPool2d(2),
+    "average": lambda: nn.AvgPool2d(2),
+    "min": MinPool2d,
+}
+
+
+def conv_block(
+    channels_in: int,
+    channels_out: int,
+    *,
+    kernel: int = 3,
+    padding: int = 1,
+    stride: int = 1,
+    bias: bool,
+    norm: bool,
+    activation: str,
+    activation_first: bool = False,
+    dropout: float = 0.0,
+) -> nn.Sequential:
+    """Convolution → (batch norm) → activation → (channel dropout), float (N, C, H, W).
+
+    `activation_first` puts the activation before the batch norm, as some published networks do.
+    """
+    layers: list[nn.Module] = [
+        nn.Conv2d(channels_in, channels_out, kernel, stride=stride, padding=padding, bias=bias)
+    ]
+    tail = [nn.BatchNorm2d(channels_out)] if norm else []
+    active = ACTIVATIONS[activation]()
+    layers += [active, *tail] if activation_first else [*tail, active]
+    if dropout:
+        layers.append(nn.Dropout2d(dropout))
+    return nn.Sequential(*layers)
+
+
+class Inception(nn.Module):
+    """Four branches side by side: (N, C, H, W) → (N, 256 × multiplier, H, W).
+
+    1×1 → 64; 1×1 96 then 3×3 → 128; 1×1 16 then 5×5 → 32; 3×3 max-pool then 1×1 → 32, all widths times the
+    multiplier (Szegedy et al., 2015, arXiv:1409.4842, module 3a). Every convolution has its activation, and
+    the pooling branch keeps its border, so that all branches have the size of the input. With `skip` the
+    input, which must have the output's width, is added.
+    """
+
+    WIDTH = 256
+
+    def __init__(
+        self, channels_in: int, multiplier: int, *, bias: bool, norm: bool, activation: str, skip: bool
+    ) -> None:
+        super().__init__()
+
+        def block(channels: int, width: int, kernel: int) -> nn.Sequential:
+            return conv_block(
+                channels,
+                width * multiplier,
+                kernel=kernel,
+                padding=kernel // 2,
+                bias=bias,
+                norm=norm,
+                activation=activation,
+            )
+
+        self.branches = nn.ModuleList(
+            [
+                block(channels_in, 64, 1),
+                nn.Sequential(block(channels_in, 96, 1), block(96 * multiplier, 128, 3)),
+                nn.Sequential(block(channels_in, 16, 1), block(16 * multiplier, 32, 5)),
+                nn.Sequential(nn.MaxPool2d(3, stride=1, padding=1), block(channels_in, 32, 1)),
+            ]
+        )
+        self.skip = skip
+
+    def forward(self, images: Tensor) -> Tensor:
+        joined = torch.cat([branch(images) for branch in self.branches], dim=1)
+        return images + joined if self.skip else joined
+
+
+def initialise(network: nn.Module, activation: str) -> None:
+    """He-normal weights for convolutions and linear layers, zero biases; LeCun-normal for SELU."""
+    nonlinearity = "linear" if activation == "selu" else "relu"
+    for module in network.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            nn.init.kaiming_normal_(module.weight, nonlinearity=nonlinearity)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
