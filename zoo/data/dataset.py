@@ -51,9 +51,7 @@ class FaceDataset:
                 f"{self.name}: {count} faces, {len(self.labels)} labels and {len(self.usage)} usages differ"
             )
         if self.votes is not None and self.votes.shape != (count, len(self.classes)):
-            raise DataError(
-                f"{self.name}: votes are {self.votes.shape}, not {(count, len(self.classes))}"
-            )
+            raise DataError(f"{self.name}: votes are {self.votes.shape}, not {(count, len(self.classes))}")
 
     def __len__(self) -> int:
         return len(self.faces)
@@ -82,10 +80,11 @@ class FaceDataset:
     def fingerprint(self) -> str:
         """16 hexadecimal digits of the SHA-256 over faces, labels, usage and votes."""
         digest = hashlib.sha256()
-        for array in (self.faces, self.labels.astype("<i8"), self.usage.astype("i1")):
-            digest.update(np.ascontiguousarray(array))
+        arrays = [self.faces, self.labels.astype("<i8"), self.usage.astype("i1")]
         if self.votes is not None:
-            digest.update(np.ascontiguousarray(self.votes.astype("<f4")))
+            arrays.append(self.votes.astype("<f4"))
+        for array in arrays:
+            digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()[:16]
 
 

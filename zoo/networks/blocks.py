@@ -1,6 +1,7 @@
 """The layers that the networks are built from; knows nothing of configs."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -103,7 +104,7 @@ class Inception(nn.Module):
 
 def initialise(network: nn.Module, activation: str) -> None:
     """He-normal weights for convolutions and linear layers, zero biases; LeCun-normal for SELU."""
-    nonlinearity = "linear" if activation == "selu" else "relu"
+    nonlinearity: Literal["linear", "relu"] = "linear" if activation == "selu" else "relu"
     for module in network.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             nn.init.kaiming_normal_(module.weight, nonlinearity=nonlinearity)

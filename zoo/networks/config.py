@@ -80,4 +80,5 @@ class NetworkConfig:
         unknown = sorted(set(given) - fields)
         known = ", ".join(sorted(fields))
         require(not unknown, f"{cls.family} config", unknown, f"only fields out of {known}")
-        return cls(**{n: tuple(v) if isinstance(v, list) else v for n, v in given.items()})
+        values = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+        return cls(**values)

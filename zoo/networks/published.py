@@ -1,4 +1,4 @@
-"""The published networks that are points of the parametric family, as configs; layers as their authors report."""
+"""The published networks that are points of the parametric family: layers as their authors report them."""
 
 from dataclasses import replace
 

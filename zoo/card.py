@@ -1,0 +1,126 @@
+"""A model's card: what the network is, how it was trained, how well it does, what it is not for; JSON on
+disk."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from zoo.errors import WeightsError
+
+__all__ = ["INTENDED_USE", "LIMITS", "Card"]
+
+INTENDED_USE = (
+    "Research and teaching: guessing which of a few expressions annotators would say that a cropped face
+    shows."
+)
+LIMITS = (
+    "The labels say how a face looks to annotators, not what a person feels. People agree on about two
+    thirds of " "FER2013's labels; its faces were collected by web search and are not balanced by age, skin
+    colour, gender or " "culture, so errors are not either. Not for decisions about people."
+)
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Card:
+    """Everything about a saved network that isn't its weights.
+
+    Attributes:
+        name: of the model, and of its folder.
+        config: JSON form of its `NetworkConfig`.
+        classes: what each output means.
+        channels, mean, std: input channels and their normalisation on the 0–1 scale.
+        temperature: divides the logits; fitted on validation faces.
+        unsure_below: confidence under which an answer should be called unsure, 0–1.
+        metrics: `zoo.training.evaluate.measure` by part: `Training`, `PublicTest`, … or `validation`, `test`.
+        validation: the part that selected the network, a key of `metrics`.
+        parameters, macs: cost; see `zoo.networks.Cost`.
+        data: `name`, `fingerprint`, `split` (kind, seed, names, sizes), `ferplus` (labels or rows come
+            from it).
+        recipe: JSON form of its `Recipe`.
+        history: one entry an epoch, fields of `EpochResult`.
+        epoch: the epoch whose weights were kept.
+        seconds: training time.
+        versions: of Python and the libraries.
+        study, trial: where the search found it, or None.
+        note: one sentence on what the model is.
+        weights_sha256: digest of the weights file.
+    """
+
+    name: str
+    config: dict[str, Any]
+    classes: tuple[str, ...]
+    channels: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    temperature: float
+    unsure_below: float
+    metrics: dict[str, dict[str, Any]]
+    validation: str
+    parameters: int
+    macs: int
+    data: dict[str, Any]
+    recipe: dict[str, Any]
+    history: list[dict[str, Any]]
+    epoch: int
+    seconds: float
+    versions: dict[str, str]
+    study: str | None = None
+    trial: int | None = None
+    note: str = ""
+    intended_use: str = INTENDED_USE
+    limits: str = LIMITS
+    weights_sha256: str = field(default="")
+
+    @property
+    def accuracy(self) -> float:
+        """Accuracy on the validation part."""
+        return float(self.metrics[self.validation]["accuracy"])
+
+    def save(self, path: Path) -> None:
+        """Write the card, with a digest over all its fields, to a temporary file and move it to `path`."""
+        values = {"format": _FORMAT, **dataclasses.asdict(self)}
+        values["card_sha256"] = _digest(values)
+        temporary = path.with_suffix(".json.tmp")
+        temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+        temporary.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Card:
+        """Read a card and check its digest.
+
+        Raises:
+            WeightsError: the file is missing, is no card, or was altered since it was saved.
+        """
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise WeightsError(f"{path}: no card there; required: a folder that zoo.train or search.run
+            saved") from None
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise WeightsError(f"{path}: not a card ({error}); required: JSON as saved") from None
+        if not isinstance(values, dict) or values.get("format") != _FORMAT:
+            raise WeightsError(f"{path}: not a card of format {_FORMAT}; required: JSON as saved")
+        if values.pop("card_sha256", None) != _digest(values):
+            raise WeightsError(f"{path}: the card was altered since it was saved; required: the card as
+            saved")
+        del values["format"]
+        known = {entry.name for entry in dataclasses.fields(cls)}
+        if set(values) != known:
+            odd = ", ".join(sorted(set(values) ^ known))
+            raise WeightsError(f"{path}: fields {odd} are missing or unknown; required: the card as saved")
+        return cls(**{name: tuple(v) if name in _TUPLES else v for name, v in values.items()})
+
+
+_TUPLES = ("classes", "channels", "mean", "std")
+
+
+def _digest(values: dict[str, Any]) -> str:
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,87 @@
+"""Faces → what a network sees: gray, sobel and contrast channels, normalised; knows nothing of data sets."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from zoo.networks.config import CHANNELS, require_choice
+
+__all__ = ["Preprocess", "channel_statistics", "stack_channels"]
+
+_CONTRAST_WINDOW = 9
+
+
+def stack_channels(images: Tensor, channels: tuple[str, ...]) -> Tensor:
+    """The chosen channels of gray images.
+
+    `sobel` is the length of the gradient of the 3×3 Sobel pair, clipped at 4, a step from black to white;
+    `contrast` stretches each pixel between the darkest and brightest of its 9×9 neighbourhood.
+
+    Args:
+        images: float (N, 48, 48), 0–1.
+        channels: names out of `CHANNELS`.
+
+    Returns:
+        float (N, len(channels), 48, 48), 0–1.
+    """
+    gray = images.unsqueeze(1)
+    made = {"gray": lambda: gray, "sobel": lambda: _sobel(gray), "contrast": lambda: _contrast(gray)}
+    for channel in channels:
+        require_choice("channel", channel, CHANNELS)
+    return torch.cat([made[channel]() for channel in channels], dim=1) if channels != ("gray",) else gray
+
+
+def _sobel(gray: Tensor) -> Tensor:
+    padded = nn.functional.pad(gray, (1, 1, 1, 1), mode="replicate")
+    smooth = padded[..., :-2, :] + 2 * padded[..., 1:-1, :] + padded[..., 2:, :]
+    across = smooth[..., 2:] - smooth[..., :-2]
+    smooth = padded[..., :-2] + 2 * padded[..., 1:-1] + padded[..., 2:]
+    down = smooth[..., 2:, :] - smooth[..., :-2, :]
+    return ((across.square() + down.square()).sqrt() / 4).clamp(max=1)
+
+
+def _contrast(gray: Tensor) -> Tensor:
+    pad = _CONTRAST_WINDOW // 2
+    brightest = nn.functional.max_pool2d(gray, _CONTRAST_WINDOW, stride=1, padding=pad)
+    darkest = -nn.functional.max_pool2d(-gray, _CONTRAST_WINDOW, stride=1, padding=pad)
+    # Flat neighbourhoods (range under 1/255) have no contrast to stretch: they become 0, not noise.
+    return (gray - darkest) / (brightest - darkest).clamp(min=1 / 255)
+
+
+class Preprocess(nn.Module):
+    """Gray faces, uint8 or float (N, 48, 48), 0–255 → float32 (N, channels, 48, 48), normalised.
+
+    Args:
+        channels: names out of `CHANNELS`.
+        mean, std: one value a channel, on the 0–1 scale.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, channels: tuple[str, ...], mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        super().__init__()
+        self.channels = channels
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1))
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1))
+
+    def forward(self, faces: Tensor) -> Tensor:
+        stacked = stack_channels(faces.float() / 255, self.channels)
+        return (stacked - self.mean) / self.std
+
+
+def channel_statistics(
+    faces: np.ndarray, channels: tuple[str, ...]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel on the 0–1 scale, from at most 4,096 evenly spaced faces.
+
+    Args:
+        faces: uint8 (N, 48, 48).
+    """
+    sample = faces[:: max(1, len(faces) // 4096)][:4096]
+    stacked = stack_channels(torch.from_numpy(np.array(sample)).float() / 255, channels)
+    std = stacked.std(dim=(0, 2, 3)).clamp(min=1e-3)
+    mean = stacked.mean(dim=(0, 2, 3))
+    return tuple(round(v, 6) for v in mean.tolist()), tuple(round(v, 6) for v in std.tolist())

@@ -1,0 +1,90 @@
+"""Saved models: a folder each, with weights and card; where they are, how they are written and read."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from zoo.card import Card
+from zoo.errors import WeightsError
+
+__all__ = ["CARD", "MODELS", "SHIPPED", "WEIGHTS", "available", "load_model", "resolve", "save_model"]
+
+CARD = "card.json"
+WEIGHTS = "weights.safetensors"
+SHIPPED = Path(__file__).parent / "weights"
+MODELS = Path("models")
+
+
+def available(extra: Path | None = None) -> dict[str, Path]:
+    """All saved models by name: the shipped ones, those under `models/`, then those under `extra`.
+
+    Of two with the same name the later place wins.
+    """
+    found: dict[str, Path] = {}
+    for place in (SHIPPED, MODELS, *([extra] if extra else [])):
+        if place.is_dir():
+            found.update({card.parent.name: card.parent for card in sorted(place.glob(f"*/{CARD}"))})
+    return found
+
+
+def resolve(name_or_folder: str | Path, *, extra: Path | None = None) -> Path:
+    """The folder of a model, by name or by path.
+
+    Raises:
+        WeightsError: there is none; the message lists the names that exist.
+    """
+    folder = Path(name_or_folder)
+    if (folder / CARD).is_file():
+        return folder
+    models = available(extra)
+    if str(name_or_folder) in models:
+        return models[str(name_or_folder)]
+    known = ", ".join(models) or "none yet"
+    raise WeightsError(f"model {str(name_or_folder)!r} is not a saved model; required: a folder with
+    {CARD}, or one of: {known}")
+
+
+def save_model(folder: Path, network: nn.Module, card: Card) -> Card:
+    """Write weights and card, each moved into place when whole; returns the card with the weights' digest."""
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f"{WEIGHTS}.{os.getpid()}.tmp"
+    save_file({name: value.cpu().contiguous() for name, value in network.state_dict().items()}, temporary)
+    os.replace(temporary, folder / WEIGHTS)
+    card = dataclasses.replace(card, weights_sha256=_file_digest(folder / WEIGHTS))
+    card.save(folder / CARD)
+    return card
+
+
+def load_model(folder: Path) -> tuple[nn.Module, Card]:
+    """The network of a saved model, on the CPU in evaluation mode, and its card.
+
+    Raises:
+        WeightsError: card or weights are missing, altered, or don't fit each other.
+    """
+    from zoo.networks import build, config_from_json
+
+    card = Card.load(folder / CARD)
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise WeightsError(f"{path}: no weights there; required: the file that was saved with the card")
+    if _file_digest(path) != card.weights_sha256:
+        raise WeightsError(f"{path}: the weights were altered since they were saved; required: the file as
+        saved")
+    network = build(config_from_json(card.config))
+    try:
+        network.load_state_dict(load_file(path))
+    except (SafetensorError, RuntimeError) as error:
+        raise WeightsError(f"{path}: the weights don't fit the card's network ({error})") from None
+    return network.eval(), card
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

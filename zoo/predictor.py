@@ -1,0 +1,86 @@
+"""Faces → logits, probabilities and features of a saved network: the one path that evaluation and app
+share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.special import softmax
+from torch import Tensor, nn
+
+from zoo.card import Card
+from zoo.data.batches import evaluation_batches
+from zoo.data.channels import Preprocess
+from zoo.models import load_model, resolve
+
+__all__ = ["Predictor"]
+
+_SHIFTS = ((0, 0), (0, 2), (0, -2), (2, 0), (-2, 0))
+
+
+class Predictor:
+    """A network with its card, ready for faces. Computes in float32.
+
+    Attributes:
+        card, classes, network, preprocess: as saved.
+    """
+
+    def __init__(self, network: nn.Module, card: Card, *, device: str | torch.device = "cpu") -> None:
+        self.device = torch.device(device)
+        self.card, self.classes = card, card.classes
+        self.network = network.to(self.device).eval()
+        self.preprocess = Preprocess(card.channels, card.mean, card.std).to(self.device)
+
+    @classmethod
+    def load(
+        cls, name_or_folder: str | Path, *, device: str | torch.device = "cpu", extra: Path | None = None
+    ) -> Predictor:
+        """The predictor of a saved model, by name or by folder.
+
+        Raises:
+            WeightsError: there is no such model, or it was altered.
+        """
+        return cls(*load_model(resolve(name_or_folder, extra=extra)), device=device)
+
+    def logits(self, faces: np.ndarray, *, tta: bool = False, batch_size: int = 256) -> np.ndarray:
+        """What the network answers.
+
+        Args:
+            faces: uint8 (N, 48, 48); N may be 0.
+            tta: mean over the face, four shifts by two pixels, and the mirror images of all five.
+
+        Returns:
+            float32 (N, classes).
+        """
+        if not tta:
+            return self._run(self.network, faces, batch_size)
+        views = [_shifted(faces, *shift) for shift in _SHIFTS]
+        answers = [self._run(self.network, view, batch_size) for v in views for view in (v, v[:, :, ::-1])]
+        return np.mean(answers, axis=0, dtype=np.float32)
+
+    def probabilities(self, faces: np.ndarray, *, tta: bool = False) -> np.ndarray:
+        """Calibrated probabilities, float32 (N, classes), of faces uint8 (N, 48, 48)."""
+        return softmax(self.logits(faces, tta=tta) / self.card.temperature, axis=1)
+
+    def features(self, faces: np.ndarray, *, batch_size: int = 256) -> np.ndarray:
+        """The input of the network's last linear layer, float32 (N, D), of faces uint8 (N, 48, 48)."""
+        return self._run(self.network.features, faces, batch_size)  # type: ignore[arg-type]
+
+    def _run(self, function: object, faces: np.ndarray, batch_size: int) -> np.ndarray:
+        assert callable(function)
+        parts: list[Tensor] = []
+        with torch.inference_mode():
+            batches = evaluation_batches(faces, self.preprocess, batch_size=batch_size, device=self.device)
+            for images in batches:
+                parts.append(function(images))
+        if not parts:
+            return np.zeros((0, len(self.classes)), dtype=np.float32)
+        return torch.cat(parts).float().cpu().numpy()
+
+
+def _shifted(faces: np.ndarray, down: int, across: int) -> np.ndarray:
+    """Faces moved by whole pixels; the border is repeated."""
+    padded = np.pad(faces, ((0, 0), (2, 2), (2, 2)), mode="edge")
+    return padded[:, 2 - down : 50 - down, 2 - across : 50 - across]

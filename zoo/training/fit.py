@@ -1,0 +1,102 @@
+"""A finished trainer → a saved model: metrics on every part, temperature, card; knows nothing of commands."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.special import softmax
+
+from zoo.card import Card
+from zoo.data.dataset import FaceDataset, Split
+from zoo.models import save_model
+from zoo.networks import count
+from zoo.predictor import Predictor
+from zoo.training.evaluate import fit_temperature, measure, unsure_threshold
+from zoo.training.loop import Trainer
+
+__all__ = ["save_trained"]
+
+
+def save_trained(
+    folder: Path,
+    trainer: Trainer,
+    dataset: FaceDataset,
+    split: Split,
+    *,
+    note: str = "",
+    study: str | None = None,
+    trial: int | None = None,
+) -> Card:
+    """Measure a trained network on every part of the split, in float32, and save it as `folder`.
+
+    The temperature and the threshold of *unsure* are fitted on the validation part.
+
+    Args:
+        trainer: with at least one epoch done.
+
+    Returns:
+        The saved card.
+    """
+    assert trainer.best is not None
+    network, cost = trainer.finish(), count(trainer.config)
+    sizes = {name: len(rows) for name, rows in zip(split.names, _parts(split), strict=True)}
+    draft = Card(
+        name=folder.name,
+        config=trainer.config.to_json(),
+        classes=dataset.classes,
+        channels=trainer.config.channels,
+        mean=trainer.mean,
+        std=trainer.std,
+        temperature=1.0,
+        unsure_below=0.0,
+        metrics={},
+        validation=split.names[1],
+        parameters=cost.parameters,
+        macs=cost.macs,
+        data={
+            "name": dataset.name,
+            "drawn": dataset.drawn,
+            "fingerprint": dataset.fingerprint,
+            "split": {"kind": split.kind, "seed": split.seed, "rows": sizes},
+            "soft_labels": bool(trainer.recipe.soft_labels and dataset.votes is not None),
+        },
+        recipe=trainer.recipe.to_json(),
+        history=[asdict(result) for result in trainer.history],
+        epoch=trainer.best.epoch,
+        seconds=round(trainer.seconds, 1),
+        versions=_versions(),
+        study=study,
+        trial=trial,
+        note=note,
+    )
+    predictor = Predictor(network, draft, device=trainer.device)
+    answers = {
+        name: (predictor.logits(dataset.faces[rows]), dataset.labels[rows])
+        for name, rows in zip(split.names, _parts(split), strict=True)
+        if len(rows)
+    }
+    logits, labels = answers[split.names[1]]
+    temperature = round(fit_temperature(logits, labels), 4)
+    fitted: dict[str, Any] = {
+        "temperature": temperature,
+        "unsure_below": unsure_threshold(softmax(logits / temperature, axis=1), labels),
+        "metrics": {
+            name: measure(*answer, dataset.classes, temperature=temperature)
+            for name, answer in answers.items()
+        },
+    }
+    return save_model(folder, network, Card(**{**vars(draft), **fitted}))
+
+
+def _parts(split: Split) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return split.train, split.validation, split.test
+
+
+def _versions() -> dict[str, str]:
+    libraries = ("torch", "torchvision", "numpy", "optuna")
+    return {"python": platform.python_version(), **{name: version(name) for name in libraries}}

@@ -1,0 +1,357 @@
+"""The training loop: one result per epoch, a checkpoint after each; knows nothing of Optuna."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from zoo.data.balance import class_weights
+from zoo.data.batches import TrainingBatches, evaluation_batches
+from zoo.data.channels import Preprocess, channel_statistics
+from zoo.data.dataset import FaceDataset, Split
+from zoo.errors import ConfigError
+from zoo.networks import NetworkConfig, build
+from zoo.training.checkpoint import load_checkpoint, save_checkpoint
+from zoo.training.device import autocast, pick_precision
+from zoo.training.evaluate import measure
+from zoo.training.recipe import Recipe, learning_rate_factor
+
+__all__ = ["DivergedError", "EpochResult", "Trainer"]
+
+_EVALUATION_BATCH = 256
+
+
+class DivergedError(Exception):
+    """The training loss is no longer a finite number."""
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """What one epoch, counted from 1, came to.
+
+    Losses are mean cross-entropies in nats; the training loss and accuracy are those of the augmented faces,
+    the others those of the validation faces. `seconds` covers both.
+    """
+
+    epoch: int
+    learning_rate: float
+    train_loss: float
+    train_accuracy: float
+    loss: float
+    accuracy: float
+    macro_f1: float
+    seconds: float
+
+
+class Trainer:
+    """Trains one network on the training rows of a split and validates it after every epoch.
+
+    The order, the augmentation and the dropout of an epoch follow from the recipe's seed and the epoch's
+    number alone, so a run resumed from a checkpoint gives the same numbers as one never interrupted.
+
+    Args:
+        config: its `classes` must be those of the data set.
+        checkpoint: where to keep the state after every epoch; a matching checkpoint there is resumed.
+        precision: None picks what suits the device.
+        start: weights to begin with instead of a fresh initialisation, as `state_dict()` gives them.
+
+    Raises:
+        ConfigError: the config doesn't fit the data set, or the checkpoint belongs to another run.
+    """
+
+    def __init__(
+        self,
+        config: NetworkConfig,
+        recipe: Recipe,
+        dataset: FaceDataset,
+        split: Split,
+        *,
+        device: torch.device,
+        checkpoint: Path | None = None,
+        precision: torch.dtype | None = None,
+        start: dict[str, Tensor] | None = None,
+    ) -> None:
+        if config.classes != len(dataset.classes):
+            raise ConfigError(
+                f"classes is {config.classes}; required: {len(dataset.classes)}, as {dataset.name} has"
+            )
+        self.config, self.recipe, self.device = config, recipe, device
+        self.mean, self.std = channel_statistics(dataset.faces[split.train], config.channels)
+        self.preprocess = Preprocess(config.channels, self.mean, self.std).to(device)
+        self.history: list[EpochResult] = []
+        self._precision = pick_precision(device) if precision is None else precision
+        self._checkpoint = checkpoint
+        self._classes = dataset.classes
+        self._validation = (dataset.faces[split.validation], dataset.labels[split.validation])
+        torch.manual_seed(recipe.seed)
+        network = build(config)
+        if start is not None:
+            network.load_state_dict(start)
+        self.network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._average = _Average(self.network, recipe.average) if recipe.average else None
+        self._batches = TrainingBatches(
+            dataset,
+            split.train,
+            self.preprocess,
+            recipe.augmentation,
+            batch_size=recipe.batch_size,
+            balance=recipe.balance,
+            balance_strength=recipe.balance_strength,
+            soft_labels=recipe.soft_labels,
+            seed=recipe.seed,
+            device=device,
+        )
+        self._class_weights = None
+        if recipe.balance == "weighted":
+            weights = class_weights(dataset.labels[split.train], config.classes, recipe.balance_strength)
+            self._class_weights = weights.to(device)
+        self._optimizer = _make_optimizer(self.network, recipe)
+        self._plateau = _Plateau(recipe)
+        self._best: dict[str, Tensor] | None = None
+        self._identity = {
+            "config": config.to_json(),
+            "recipe": recipe.to_json(),
+            "data": dataset.fingerprint,
+            "train": int(np.bitwise_xor.reduce(split.train * 2654435761 % (1 << 32), initial=0)),
+        }
+        self._resume()
+
+    @property
+    def best(self) -> EpochResult | None:
+        """The epoch that `finish` restores: the best validation accuracy so far, the earliest of equals."""
+        if not self.history:
+            return None
+        if self.recipe.keep == "last":
+            return self.history[-1]
+        return max(self.history, key=lambda result: result.accuracy)
+
+    @property
+    def seconds(self) -> float:
+        """Training and validation time of all epochs so far, those before a resume included."""
+        return sum(result.seconds for result in self.history)
+
+    def epochs(self) -> Iterator[EpochResult]:
+        """Train on, one yield per epoch, until the recipe's last epoch or an early stop.
+
+        Raises:
+            DivergedError: the loss is no longer finite.
+        """
+        while len(self.history) < self.recipe.epochs and not self._stopped_early():
+            started = time.perf_counter()
+            number = len(self.history)
+            rate, train_loss, train_accuracy = self._train(number)
+            if not math.isfinite(train_loss):
+                raise DivergedError(f"the training loss is {train_loss} in epoch {number + 1}")
+            metrics = measure(self.logits(self._validation[0]), self._validation[1], self._classes)
+            if not math.isfinite(metrics["loss"]):
+                raise DivergedError(f"the validation loss is {metrics['loss']} in epoch {number + 1}")
+            result = EpochResult(
+                epoch=number + 1,
+                learning_rate=rate,
+                train_loss=train_loss,
+                train_accuracy=train_accuracy,
+                loss=metrics["loss"],
+                accuracy=metrics["accuracy"],
+                macro_f1=metrics["macro_f1"],
+                seconds=time.perf_counter() - started,
+            )
+            self.history.append(result)
+            self._plateau.update(result.loss)
+            if self.recipe.keep == "best" and self.best is result:
+                self._best = {name: value.clone() for name, value in self._evaluated().items()}
+            self._save()
+            yield result
+
+    def finish(self) -> nn.Module:
+        """The trained network, on the CPU in evaluation mode, with the weights of `best`."""
+        weights = self._evaluated() if self._best is None else self._best
+        network = build(self.config)
+        network.load_state_dict(weights)
+        return network.eval()
+
+    def logits(self, faces: np.ndarray) -> np.ndarray:
+        """What the network answers now (its moving average, if it has one).
+
+        Args:
+            faces: uint8 (N, 48, 48).
+
+        Returns:
+            float32 (N, classes).
+        """
+        live = (
+            {name: value.clone() for name, value in self.network.state_dict().items()}
+            if self._average
+            else {}
+        )
+        if self._average:
+            self.network.load_state_dict(self._average.state)
+        self.network.eval()
+        parts = []
+        with torch.inference_mode(), autocast(self.device, self._precision):
+            batches = evaluation_batches(
+                faces, self.preprocess, batch_size=_EVALUATION_BATCH, device=self.device
+            )
+            for images in batches:
+                parts.append(self.network(images).float())
+        if self._average:
+            self.network.load_state_dict(live)
+        return torch.cat(parts).cpu().numpy()
+
+    def _train(self, number: int) -> tuple[float, float, float]:
+        """One epoch: its last learning rate, mean loss and accuracy. Waits for the device once."""
+        recipe, network = self.recipe, self.network
+        torch.manual_seed((recipe.seed * 1_000_003 + number) % (1 << 62))
+        network.train()
+        loss_sum = torch.zeros((), device=self.device)
+        right = torch.zeros((), device=self.device, dtype=torch.int64)
+        blend = np.random.default_rng((recipe.seed, number))
+        rate = 0.0
+        for step, (images, targets) in enumerate(self._batches.epoch(number)):
+            progress = number + step / self._batches.count
+            rate = recipe.learning_rate * learning_rate_factor(recipe, progress) * self._plateau.factor
+            for group in self._optimizer.param_groups:
+                group["lr"] = rate
+            blended = targets
+            if recipe.mixup:
+                share = float(blend.beta(recipe.mixup, recipe.mixup))
+                images = torch.lerp(images.flip(0), images, share)
+                blended = torch.lerp(targets.flip(0), targets, share)
+            with autocast(self.device, self._precision):
+                logits = network(images).float()
+            loss = nn.functional.cross_entropy(
+                logits, blended, weight=self._class_weights, label_smoothing=recipe.label_smoothing
+            )
+            self._optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            self._optimizer.step()
+            if self._average:
+                self._average.update()
+            loss_sum += loss.detach()
+            right += (logits.detach().argmax(1) == targets.argmax(1)).sum()
+        steps = self._batches.count
+        return rate, float(loss_sum) / steps, int(right) / (steps * self._batches.batch_size)
+
+    def _evaluated(self) -> dict[str, Tensor]:
+        return self._average.state if self._average else self.network.state_dict()
+
+    def _stopped_early(self) -> bool:
+        if self.recipe.patience is None or not self.history:
+            return False
+        best = max(self.history, key=lambda result: result.accuracy)
+        return len(self.history) - best.epoch >= self.recipe.patience
+
+    def _save(self) -> None:
+        if self._checkpoint is None:
+            return
+        state = {
+            "identity": self._identity,
+            "network": self.network.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "history": [asdict(result) for result in self.history],
+            "plateau": asdict(self._plateau.state),
+            "average": self._average.checkpoint() if self._average else None,
+            "best": self._best,
+        }
+        save_checkpoint(self._checkpoint, state)
+
+    def _resume(self) -> None:
+        state = load_checkpoint(self._checkpoint, self.device) if self._checkpoint else None
+        if state is None:
+            return
+        for name, value in self._identity.items():
+            if state["identity"].get(name) != value:
+                raise ConfigError(
+                    f"checkpoint {self._checkpoint} belongs to a run with another {name}; "
+                    "required: the same run, or another place for the checkpoint"
+                )
+        self.network.load_state_dict(state["network"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self.history = [EpochResult(**entry) for entry in state["history"]]
+        self._plateau.state = _PlateauState(**state["plateau"])
+        self._best = state["best"]
+        if self._average:
+            self._average.restore(state["average"])
+
+
+class _Average:
+    """An exponential moving average of a network's weights and statistics, updated after every step.
+
+    The decay grows with the steps, (1 + step) / (10 + step) at most, so that the initial weights are soon
+    forgotten.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        live = network.state_dict()
+        self.state = {name: value.clone() for name, value in live.items()}
+        pairs = [(self.state[name], value) for name, value in live.items() if value.is_floating_point()]
+        self._averages, self._live = [a for a, _ in pairs], [b for _, b in pairs]
+        self._decay, self._steps = decay, 0
+
+    def update(self) -> None:
+        self._steps += 1
+        decay = min(self._decay, (1 + self._steps) / (10 + self._steps))
+        torch._foreach_lerp_(self._averages, self._live, 1 - decay)
+
+    def checkpoint(self) -> dict[str, Any]:
+        return {"state": self.state, "steps": self._steps}
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        self._steps = saved["steps"]
+        for name, value in saved["state"].items():
+            self.state[name].copy_(value)
+
+
+@dataclass(frozen=True)
+class _PlateauState:
+    best: float = math.inf
+    waited: int = 0
+    factor: float = 1.0
+
+
+class _Plateau:
+    """Lowers the learning rate of the `plateau` schedule when the validation loss stops falling."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._active = recipe.schedule == "plateau"
+        self._patience, self._step = recipe.plateau_patience, recipe.step_factor
+        self.state = _PlateauState()
+
+    @property
+    def factor(self) -> float:
+        return self.state.factor
+
+    def update(self, loss: float) -> None:
+        if not self._active:
+            return
+        if loss < self.state.best:
+            self.state = _PlateauState(loss, 0, self.state.factor)
+        elif self.state.waited >= self._patience:
+            self.state = _PlateauState(self.state.best, 0, self.state.factor * self._step)
+        else:
+            self.state = dataclasses.replace(self.state, waited=self.state.waited + 1)
+
+
+def _make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """The recipe's optimizer; norms and biases (one-dimensional parameters) have no weight decay."""
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    rate = recipe.learning_rate
+    if recipe.optimizer == "sgd":
+        nesterov = recipe.momentum > 0
+        return torch.optim.SGD(groups, rate, momentum=recipe.momentum, nesterov=nesterov, foreach=True)
+    if recipe.optimizer == "adadelta":
+        return torch.optim.Adadelta(groups, rate, foreach=True)
+    kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
+    return kind(groups, rate, fused=True)
