@@ -15,13 +15,13 @@ from zoo.errors import WeightsError
 __all__ = ["INTENDED_USE", "LIMITS", "Card"]
 
 INTENDED_USE = (
-    "Research and teaching: guessing which of a few expressions annotators would say that a cropped face
-    shows."
+    "Research and teaching: guessing which of a few expressions annotators would say that a "
+    "cropped face shows."
 )
 LIMITS = (
-    "The labels say how a face looks to annotators, not what a person feels. People agree on about two
-    thirds of " "FER2013's labels; its faces were collected by web search and are not balanced by age, skin
-    colour, gender or " "culture, so errors are not either. Not for decisions about people."
+    "The labels say how a face looks to annotators, not what a person feels. People agree on about two thirds "
+    "of FER2013's labels; its faces were collected by web search and are not balanced by age, skin colour, "
+    "gender or culture, so errors are not either. Not for decisions about people."
 )
 
 _FORMAT = 1
@@ -101,21 +101,25 @@ class Card:
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise WeightsError(f"{path}: no card there; required: a folder that zoo.train or search.run
-            saved") from None
+            raise WeightsError(
+                f"{path}: no card there; required: a folder that zoo.train or search.run saved"
+            ) from None
         except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
             raise WeightsError(f"{path}: not a card ({error}); required: JSON as saved") from None
         if not isinstance(values, dict) or values.get("format") != _FORMAT:
             raise WeightsError(f"{path}: not a card of format {_FORMAT}; required: JSON as saved")
         if values.pop("card_sha256", None) != _digest(values):
-            raise WeightsError(f"{path}: the card was altered since it was saved; required: the card as
-            saved")
+            raise WeightsError(
+                f"{path}: the card was altered since it was saved; required: the card as saved"
+            )
         del values["format"]
         known = {entry.name for entry in dataclasses.fields(cls)}
         if set(values) != known:
             odd = ", ".join(sorted(set(values) ^ known))
             raise WeightsError(f"{path}: fields {odd} are missing or unknown; required: the card as saved")
-        return cls(**{name: tuple(v) if name in _TUPLES else v for name, v in values.items()})
+        for name in _TUPLES:
+            values[name] = tuple(values[name])
+        return cls(**values)
 
 
 _TUPLES = ("classes", "channels", "mean", "std")

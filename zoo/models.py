@@ -47,8 +47,10 @@ def resolve(name_or_folder: str | Path, *, extra: Path | None = None) -> Path:
     if str(name_or_folder) in models:
         return models[str(name_or_folder)]
     known = ", ".join(models) or "none yet"
-    raise WeightsError(f"model {str(name_or_folder)!r} is not a saved model; required: a folder with
-    {CARD}, or one of: {known}")
+    raise WeightsError(
+        f"model {str(name_or_folder)!r} is not a saved model; required: a folder with {CARD}, or one "
+        f"of: {known}"
+    )
 
 
 def save_model(folder: Path, network: nn.Module, card: Card) -> Card:
@@ -75,8 +77,9 @@ def load_model(folder: Path) -> tuple[nn.Module, Card]:
     if not path.is_file():
         raise WeightsError(f"{path}: no weights there; required: the file that was saved with the card")
     if _file_digest(path) != card.weights_sha256:
-        raise WeightsError(f"{path}: the weights were altered since they were saved; required: the file as
-        saved")
+        raise WeightsError(
+            f"{path}: the weights were altered since they were saved; required: the file as saved"
+        )
     network = build(config_from_json(card.config))
     try:
         network.load_state_dict(load_file(path))

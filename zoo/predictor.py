@@ -58,7 +58,7 @@ class Predictor:
             return self._run(self.network, faces, batch_size)
         views = [_shifted(faces, *shift) for shift in _SHIFTS]
         answers = [self._run(self.network, view, batch_size) for v in views for view in (v, v[:, :, ::-1])]
-        return np.mean(answers, axis=0, dtype=np.float32)
+        return np.stack(answers).mean(axis=0, dtype=np.float32)
 
     def probabilities(self, faces: np.ndarray, *, tta: bool = False) -> np.ndarray:
         """Calibrated probabilities, float32 (N, classes), of faces uint8 (N, 48, 48)."""
@@ -66,7 +66,7 @@ class Predictor:
 
     def features(self, faces: np.ndarray, *, batch_size: int = 256) -> np.ndarray:
         """The input of the network's last linear layer, float32 (N, D), of faces uint8 (N, 48, 48)."""
-        return self._run(self.network.features, faces, batch_size)  # type: ignore[arg-type]
+        return self._run(self.network.features, faces, batch_size)
 
     def _run(self, function: object, faces: np.ndarray, batch_size: int) -> np.ndarray:
         assert callable(function)

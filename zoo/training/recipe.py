@@ -129,12 +129,12 @@ def learning_rate_factor(recipe: Recipe, progress: float) -> float:
     warmup = min(recipe.warmup_epochs, total / 3)
     if progress < warmup:
         return progress / warmup
-    progress, total = progress - warmup, total - warmup
+    progress, rest = progress - warmup, total - warmup
     if recipe.schedule == "step":
         return recipe.step_factor ** math.floor(progress / recipe.step_epochs)
     if recipe.schedule == "cyclic":
         place = progress / recipe.step_epochs % 1
         return 0.1 + 0.9 * (1 - abs(2 * place - 1))
     if recipe.schedule == "cosine":
-        return (1 + math.cos(math.pi * min(1.0, progress / total))) / 2
+        return (1 + math.cos(math.pi * min(1.0, progress / rest))) / 2
     return 1.0
