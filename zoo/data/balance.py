@@ -12,12 +12,14 @@ BALANCES = ("none", "weighted", "oversample", "undersample")
 def class_weights(labels: np.ndarray, classes: int, strength: float) -> Tensor:
     """Loss weights proportional to frequency ** -strength, with mean 1 over the rows: float32 (classes,).
 
+    A class without rows weighs 0.
+
     Args:
-        labels: int64 (N,), every class present.
+        labels: int64 (N,).
         strength: 0 weighs all rows alike, 1 all classes.
     """
     frequency = np.bincount(labels, minlength=classes) / len(labels)
-    weights = frequency**-strength
+    weights = np.where(frequency > 0, np.maximum(frequency, 1 / len(labels)) ** -strength, 0)
     return torch.tensor(weights / (weights * frequency).sum(), dtype=torch.float32)
 
 

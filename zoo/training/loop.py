@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -139,8 +139,24 @@ class Trainer:
         """Training and validation time of all epochs so far, those before a resume included."""
         return sum(result.seconds for result in self.history)
 
-    def epochs(self) -> Iterator[EpochResult]:
+    def shorten(self, epochs: int) -> None:
+        """Plan for fewer epochs from now on, so that the schedule still comes to its end.
+
+        Checkpoints keep the plan.
+
+        Args:
+            epochs: in all, at least as many as are done and at most as many as planned.
+        """
+        assert len(self.history) <= epochs <= self.recipe.epochs
+        self.recipe = dataclasses.replace(self.recipe, epochs=epochs)
+
+    def epochs(self, *, on_step: Callable[[int, int], bool] | None = None) -> Iterator[EpochResult]:
         """Train on, one yield per epoch, until the recipe's last epoch or an early stop.
+
+        Args:
+            on_step: called after every training step with the steps done in this epoch and the steps that it
+                has; a true answer cuts the training there. The cut epoch is validated and counts, but is not
+                checkpointed, so that a resumed run still equals an uninterrupted one.
 
         Raises:
             DivergedError: the loss is no longer finite.
@@ -148,7 +164,7 @@ class Trainer:
         while len(self.history) < self.recipe.epochs and not self._stopped_early():
             started = time.perf_counter()
             number = len(self.history)
-            rate, train_loss, train_accuracy = self._train(number)
+            rate, train_loss, train_accuracy, cut = self._train(number, on_step)
             if not math.isfinite(train_loss):
                 raise DivergedError(f"the training loss is {train_loss} in epoch {number + 1}")
             metrics = measure(self.logits(self._validation[0]), self._validation[1], self._classes)
@@ -168,6 +184,9 @@ class Trainer:
             self._plateau.update(result.loss)
             if self.recipe.keep == "best" and self.best is result:
                 self._best = {name: value.clone() for name, value in self._evaluated().items()}
+            if cut:
+                yield result
+                return
             self._save()
             yield result
 
@@ -206,15 +225,17 @@ class Trainer:
             self.network.load_state_dict(live)
         return torch.cat(parts).cpu().numpy()
 
-    def _train(self, number: int) -> tuple[float, float, float]:
-        """One epoch: its last learning rate, mean loss and accuracy. Waits for the device once."""
+    def _train(
+        self, number: int, on_step: Callable[[int, int], bool] | None
+    ) -> tuple[float, float, float, bool]:
+        """One epoch: its last learning rate, mean loss, accuracy, was it cut. Waits for the device once."""
         recipe, network = self.recipe, self.network
         torch.manual_seed((recipe.seed * 1_000_003 + number) % (1 << 62))
         network.train()
         loss_sum = torch.zeros((), device=self.device)
         right = torch.zeros((), device=self.device, dtype=torch.int64)
         blend = np.random.default_rng((recipe.seed, number))
-        rate = 0.0
+        rate, step, cut = 0.0, 0, False
         for step, (images, targets) in enumerate(self._batches.epoch(number)):
             progress = number + step / self._batches.count
             rate = recipe.learning_rate * learning_rate_factor(recipe, progress) * self._plateau.factor
@@ -237,8 +258,11 @@ class Trainer:
                 self._average.update()
             loss_sum += loss.detach()
             right += (logits.detach().argmax(1) == targets.argmax(1)).sum()
-        steps = self._batches.count
-        return rate, float(loss_sum) / steps, int(right) / (steps * self._batches.batch_size)
+            if on_step and on_step(step + 1, self._batches.count):
+                cut = True
+                break
+        steps = step + 1
+        return rate, float(loss_sum) / steps, int(right) / (steps * self._batches.batch_size), cut
 
     def _evaluated(self) -> dict[str, Tensor]:
         return self._average.state if self._average else self.network.state_dict()
@@ -254,6 +278,7 @@ class Trainer:
             return
         state = {
             "identity": self._identity,
+            "epochs": self.recipe.epochs,
             "network": self.network.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "history": [asdict(result) for result in self.history],
@@ -276,6 +301,7 @@ class Trainer:
         self.network.load_state_dict(state["network"])
         self._optimizer.load_state_dict(state["optimizer"])
         self.history = [EpochResult(**entry) for entry in state["history"]]
+        self.recipe = dataclasses.replace(self.recipe, epochs=state["epochs"])
         self._plateau.state = _PlateauState(**state["plateau"])
         self._best = state["best"]
         if self._average:

@@ -59,20 +59,23 @@ def learning_curves(history: list[dict[str, Any]], path: Path) -> None:
     _save(figure, path)
 
 
-def confusion_picture(metrics: dict[str, Any], classes: tuple[str, ...], path: Path) -> None:
+def confusion_picture(
+    metrics: dict[str, Any], classes: tuple[str, ...], path: Path, *, part: str = ""
+) -> None:
     """Draw a confusion matrix: colour is the share of the row, each cell says share and count.
 
     Args:
         metrics: as `zoo.training.evaluate.measure` returns them.
         classes: names in the order of `metrics["confusion"]`.
         path: of the PNG.
+        part: which faces these are, for the title, such as `PublicTest`.
     """
     counts = np.asarray(metrics["confusion"], dtype=float)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = max(4.6, 0.74 * len(classes) + 1.5)
-    figure = _figure(side + 0.9, side)
+    figure = _figure(side + 0.2, side)
     axes = figure.subplots()
-    picture = axes.imshow(shares, cmap=_BLUES, vmin=0, vmax=1)
+    axes.imshow(shares, cmap=_BLUES, vmin=0, vmax=1)
     for row, column in np.ndindex(*shares.shape):
         share = shares[row, column]
         colour = "white" if share > 0.5 else _INK if counts[row, column] else _GRAY
@@ -91,22 +94,21 @@ def confusion_picture(metrics: dict[str, Any], classes: tuple[str, ...], path: P
     axes.set_xlabel("answer")
     axes.set_ylabel("label")
     axes.set_title(
-        f"Accuracy {metrics['accuracy']:.1%}, balanced {metrics['balanced_accuracy']:.1%} "
+        f"{part or 'Accuracy'} {metrics['accuracy']:.1%}, balanced {metrics['balanced_accuracy']:.1%} "
         f"({metrics['faces']:,} faces)"
     )
-    bar = figure.colorbar(picture, ax=axes, fraction=0.04, pad=0.02)
-    bar.ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    bar.set_label("share of the label's faces")
-    bar.outline.set_visible(False)
     _save(figure, path)
 
 
-def reliability_diagram(before: list[dict[str, float]], after: list[dict[str, float]], path: Path) -> None:
+def reliability_diagram(
+    before: list[dict[str, float]], after: list[dict[str, float]], path: Path, *, part: str = ""
+) -> None:
     """Draw accuracy against confidence before and after the temperature.
 
     Args:
         before, after: bins as `zoo.training.evaluate.calibration_bins` returns them.
         path: of the PNG, 1000×460 pixels.
+        part: which faces these are, for the axis, such as `PublicTest`.
     """
     figure = _figure(10, 4.6)
     left, right = figure.subplots(1, 2, sharey=True)
@@ -114,7 +116,7 @@ def reliability_diagram(before: list[dict[str, float]], after: list[dict[str, fl
         _draw_bins(axes, bins)
         error = sum(entry["share"] * abs(entry["confidence"] - entry["accuracy"]) for entry in bins)
         axes.set_title(f"{name} temperature scaling: calibration error {error:.1%}")
-    left.set_ylabel("accuracy of these faces")
+    left.set_ylabel(f"accuracy on {part}" if part else "accuracy")
     left.legend(frameon=False, loc="upper left")
     _save(figure, path)
 

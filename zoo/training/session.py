@@ -1,0 +1,122 @@
+"""One network from config to saved model, within a deadline if need be; knows no command and no Optuna."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from zoo.card import Card
+from zoo.data.dataset import FaceDataset, Split
+from zoo.errors import DeviceError
+from zoo.networks import NetworkConfig
+from zoo.training.device import is_out_of_memory
+from zoo.training.fit import save_trained
+from zoo.training.loop import EpochResult, Trainer
+from zoo.training.recipe import Recipe
+
+__all__ = ["train_and_save"]
+
+
+def train_and_save(
+    config: NetworkConfig,
+    recipe: Recipe,
+    dataset: FaceDataset,
+    split: Split,
+    folder: Path,
+    *,
+    device: torch.device,
+    checkpoint: Path | None = None,
+    on_epoch: Callable[[EpochResult], None] | None = None,
+    on_step: Callable[[float], None] | None = None,
+    deadline: float | None = None,
+    start: dict[str, Tensor] | None = None,
+    note: str = "",
+    study: str | None = None,
+    trial: int | None = None,
+) -> Card:
+    """Train a network by its recipe and save it as `folder`, with card, pictures and per-class table.
+
+    Args:
+        config: its `classes` must be those of the data set.
+        folder: of the model; its name is the model's name.
+        checkpoint: where the state is kept after every epoch. A checkpoint of the same run there is resumed;
+            it is removed once the model is saved.
+        on_epoch: called after every epoch, those before a resume excluded.
+        on_step: called after every training step with the epochs done, a fraction within an epoch.
+        deadline: on the clock of `time.monotonic()`. The schedule is shortened to the epochs that fit, as
+            soon as it shows that not all do, and the model of the best epoch is saved before the deadline. A
+            deadline shorter than about one twentieth of an epoch cannot be kept.
+        start: weights to begin with, as `state_dict()` gives them.
+        note, study, trial: for the card.
+
+    Returns:
+        The saved card; `card.recipe["epochs"]` tells a shortened schedule.
+
+    Raises:
+        ConfigError: config, data set and checkpoint don't fit each other.
+        DeviceError: the device is out of memory.
+        DivergedError: the loss is no longer finite.
+    """
+    try:
+        trainer = Trainer(config, recipe, dataset, split, device=device, checkpoint=checkpoint, start=start)
+        clock = _Clock(deadline)
+
+        def after_step(done: int, steps: int) -> bool:
+            if on_step:
+                on_step(len(trainer.history) + done / steps)
+            return clock.ends_epoch(done / steps)
+
+        clock.plan(trainer)
+        for result in trainer.epochs(on_step=after_step):
+            if on_epoch:
+                on_epoch(result)
+            clock.plan(trainer)
+        card = save_trained(
+            folder, trainer, dataset, split, note=note, study=study, trial=trial, pictures=True
+        )
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise DeviceError(
+            f"{device} is out of memory with batches of {recipe.batch_size}; "
+            "required: a smaller batch_size, or a smaller network"
+        ) from None
+    if checkpoint:
+        checkpoint.unlink(missing_ok=True)
+    return card
+
+
+class _Clock:
+    """Tells which epochs fit before a deadline, with time left to measure and save the network.
+
+    Measuring in float32 and saving took 0.2 to 0.35 epochs of FER2013 on a CPU, drawing the pictures 2
+    seconds.
+    """
+
+    _SAVING_EPOCHS, _SAVING_SECONDS = 0.4, 4.0
+
+    def __init__(self, deadline: float | None) -> None:
+        self._deadline, self._begun = deadline, time.monotonic()
+
+    def plan(self, trainer: Trainer) -> None:
+        """Shorten the schedule to the epochs that fit; an epoch begins."""
+        now = self._begun = time.monotonic()
+        if self._deadline is None or not trainer.history:
+            return
+        recent = trainer.history[-3:]
+        seconds = sum(result.seconds for result in recent) / len(recent)
+        rest = self._deadline - now - self._SAVING_SECONDS
+        fits = len(trainer.history) + max(0, int(rest / seconds - self._SAVING_EPOCHS))
+        if fits < trainer.recipe.epochs:
+            trainer.shorten(fits)
+
+    def ends_epoch(self, share: float) -> bool:
+        """Whether the epoch has to end now, after `share` of it, to leave time for saving."""
+        if self._deadline is None:
+            return False
+        now = time.monotonic()
+        return now + self._SAVING_SECONDS + self._SAVING_EPOCHS * (now - self._begun) / share > self._deadline
