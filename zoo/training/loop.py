@@ -27,8 +27,6 @@ from zoo.training.recipe import Recipe, learning_rate_factor
 
 __all__ = ["DivergedError", "EpochResult", "Trainer"]
 
-_EVALUATION_BATCH = 256
-
 
 class DivergedError(Exception):
     """The training loss is no longer a finite number."""
@@ -216,10 +214,7 @@ class Trainer:
         self.network.eval()
         parts = []
         with torch.inference_mode(), autocast(self.device, self._precision):
-            batches = evaluation_batches(
-                faces, self.preprocess, batch_size=_EVALUATION_BATCH, device=self.device
-            )
-            for images in batches:
+            for images in evaluation_batches(faces, self.preprocess, device=self.device):
                 parts.append(self.network(images).float())
         if self._average:
             self.network.load_state_dict(live)
