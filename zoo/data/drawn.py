@@ -107,18 +107,17 @@ def _action_units(draws: _Draws, labels: np.ndarray, intensity: float | None) ->
     count = len(labels)
     strength = draws.uniform().reshape(count, 1)
     other = (draws.uniform() * len(EMOTIONS)).astype(np.int64).reshape(count)
-    blended = (draws.chance(0.3) * draws.uniform(0.1, 0.45)).reshape(count, 1)
+    blended = (draws.chance(0.25) * draws.uniform(0.1, 0.4)).reshape(count, 1)
     emphasis = np.concatenate([draws.uniform().reshape(count, 1) for _ in _UNITS], axis=1)
     stray = np.concatenate([draws.uniform().reshape(count, 1) for _ in _UNITS], axis=1)
     variant = draws.uniform().reshape(count)
     if intensity is not None:
         units = _TABLE[labels] * np.float32(intensity) * (0.85 + 0.3 * emphasis)
     else:
-        # Mild faces are common: the square root of the range below 1 would be uniform in effect.
-        strength = 0.3 + 0.9 * strength
+        strength = 0.5 + 0.75 * strength
         units = _TABLE[labels] * (1.0 - blended) * strength + _TABLE[other] * blended * 0.8
-        units *= 0.45 + 0.95 * emphasis
-        units += 0.45 * np.clip(stray - 0.75, 0.0, 1.0) / 0.25 * stray
+        units *= 0.6 + 0.75 * emphasis
+        units += 0.35 * np.clip(stray - 0.8, 0.0, 1.0) / 0.2 * stray
     # The same expression with the mouth open: a shout, a laugh, a sob; others stay closed.
     scale = 1.0 if intensity is None else np.float32(min(intensity, 1.0))
     angry, happy = labels == EMOTIONS.index("angry"), labels == EMOTIONS.index("happy")
@@ -134,12 +133,12 @@ def _action_units(draws: _Draws, labels: np.ndarray, intensity: float | None) ->
 def _frame(draws: _Draws, size: int, wild: float) -> tuple[_Plane, np.ndarray]:
     """An empty picture whose coordinates carry the pose, and the features' own horizontal coordinate."""
     steps = ((np.arange(size) + 0.5) / size * _FACE_SPAN - 1.0).astype(np.float32)
-    angle = draws.bell(0.0, 0.42 * wild)
-    scale = draws.bell(1.0, 0.2 * wild)
+    angle = draws.bell(0.0, 0.26 * wild)
+    scale = draws.bell(1.03, 0.13 * wild)
     stretch = draws.bell(1.0, 0.12 * wild)
-    right, down = draws.bell(0.0, 0.22 * wild), draws.bell(0.0, 0.2 * wild)
-    yaw = draws.bell(0.0, 0.5 * wild)
-    pitch = draws.bell(0.0, 0.2 * wild)
+    right, down = draws.bell(0.0, 0.13 * wild), draws.bell(0.0, 0.11 * wild)
+    yaw = draws.bell(0.0, 0.42 * wild)
+    pitch = draws.bell(0.0, 0.14 * wild)
     cosine = np.cos(angle.astype(np.float64)).astype(np.float32) / scale
     sine = np.sin(angle.astype(np.float64)).astype(np.float32) / scale
     across, along = steps[None, None, :] - right, steps[None, :, None] - down
@@ -422,13 +421,13 @@ def _photograph(tone: np.ndarray, x: np.ndarray, y: np.ndarray, draws: _Draws, g
     contrast = draws.uniform(0.75, 1.25) * (1.0 - 0.45 * dim)
     middle = draws.bell(0.5, 0.22 * wild)
     tone = (tone - 0.5) * contrast + middle
-    blur = draws.uniform() * draws.uniform(0.3, 2.6) * wild
+    blur = draws.uniform() * draws.uniform(0.2, 1.9) * wild
     for step in range(3):
         share = np.clip(blur - step, 0.0, 1.0)
         for axis in (1, 2):
             before, after = np.roll(tone, 1, axis), np.roll(tone, -1, axis)
             tone = tone + share * (0.25 * (before + after) - 0.5 * tone)
-    noise = draws.uniform() * draws.uniform(0.01, 0.13) * wild
+    noise = draws.uniform() * draws.uniform(0.01, 0.13) * draws.uniform(0.3, 1.0) * wild
     tone = tone + noise * grain
     return np.floor(np.clip(tone, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
 
