@@ -181,6 +181,7 @@ def _paint_head(plane: _Plane, features: np.ndarray, draws: _Draws, jaw: np.ndar
         spot = _ellipse(x - place_x, y - place_y, draws.uniform(0.2, 0.7), draws.uniform(0.2, 0.9))
         plane.paint(draws.uniform(0.05, 0.95), plane.cover(spot, 0.08) * draws.uniform(0.0, 0.5))
 
+    light_x, light_y, ambient = draws.bell(0.0, 1.1), draws.uniform(-0.75, 0.15), draws.uniform(0.35, 0.75)
     wide = draws.bell(0.69, 0.1)
     crown, chin = draws.bell(1.0, 0.08), draws.bell(0.9, 0.08) + 0.09 * jaw
     taper, square = draws.uniform(0.05, 0.34), draws.uniform(0.0, 0.6)
@@ -195,8 +196,10 @@ def _paint_head(plane: _Plane, features: np.ndarray, draws: _Draws, jaw: np.ndar
     volume = draws.uniform(0.03, 0.2)
     bald = draws.chance(0.12)
     long_hair = draws.chance(0.42) * (1.0 - bald)
-    strands = abs(np.mod(features * draws.uniform(5.0, 9.0) + y * draws.uniform(-3.0, 3.0), 1.0) - 0.5)
-    locks = hair * (0.8 + 0.7 * strands) + 0.12 * _glow(x + 0.2, y + 0.95, 0.5, 0.3)
+    # Strands fan out from the crown; two spacings keep them from looking knitted.
+    fan = features / (1.35 + 0.5 * y + draws.uniform(-0.2, 0.3) * features) + draws.uniform(-0.15, 0.15) * y
+    strands = abs(np.mod(fan * draws.uniform(6.0, 9.0), 1.0) - 0.5) + abs(np.mod(fan * 14.3, 1.0) - 0.5)
+    locks = hair * (0.82 + 0.3 * strands) + 0.14 * _glow(x - 0.3 * light_x, y + 0.86, 0.6, 0.28)
     behind = np.maximum(head - volume, y - 0.1)
     fallen = np.maximum(np.maximum(abs(x) - wide - volume * 0.9, -0.1 - y), y - draws.uniform(0.4, 1.5))
     behind = np.where(long_hair > 0.0, np.minimum(behind, fallen), behind)
@@ -211,7 +214,6 @@ def _paint_head(plane: _Plane, features: np.ndarray, draws: _Draws, jaw: np.ndar
         plane.shade(0.35 * _glow(x - side * wide * 1.04, y + 0.02, 0.06, 0.13) * (1.0 - long_hair))
 
     # A head is nearly a sphere: Lambert's law on its normal gives cheeks, temples and chin their shade.
-    light_x, light_y, ambient = draws.bell(0.0, 1.1), draws.uniform(-0.75, 0.15), draws.uniform(0.35, 0.75)
     depth = np.sqrt(np.clip(1.0 - radius**2, 0.02, 1.0))
     length = np.sqrt(light_x**2 + light_y**2 + 0.8)
     lambert = np.clip((light_x * ratio_x + light_y * ratio_y + 0.9 * depth) / length, 0.0, 1.0)
@@ -220,7 +222,7 @@ def _paint_head(plane: _Plane, features: np.ndarray, draws: _Draws, jaw: np.ndar
 
     beard = draws.chance(0.24) * (1.0 - long_hair) * draws.uniform(0.25, 0.95)
     edge = draws.uniform(0.2, 0.42)
-    low = np.maximum(head - 0.02, edge - 0.75 * flat_x * wide - y + 0.25 * (abs(features) < 0.0))
+    low = np.maximum(head - 0.02, edge - 0.75 * flat_x * wide - y)
     mouth_gap = _ellipse(features, y - 0.42, 0.27, 0.16)
     share = plane.cover(np.maximum(low, -mouth_gap), 0.14) * beard
     plane.paint(hair * (0.85 + 0.4 * strands), share)
@@ -301,7 +303,9 @@ def _paint_muzzle(plane: _Plane, look: dict[str, np.ndarray], unit: tuple[np.nda
         lift = np.maximum(unit[_CHEEK], 0.7 * unit[_SMILE])
         plane.shade(-0.2 * lift * _glow(u - 0.35, y - 0.14, 0.2, 0.14))
         plane.shade(0.2 * lift * lines * _glow(u - 0.37, y - 0.29, 0.2, 0.08))
-        fold = look["fold"] + 0.5 * unit[_SMILE] + 0.5 * unit[_LIP_UP] + 0.35 * unit[_NOSE] + 0.25 * unit[_FROWN]
+        fold = (
+            look["fold"] + 0.5 * unit[_SMILE] + 0.5 * unit[_LIP_UP] + 0.35 * unit[_NOSE] + 0.25 * unit[_FROWN]
+        )
         start = (wing + 0.02, tip - 0.02)
         middle = (wing + 0.1 + 0.06 * unit[_SMILE], tip + 0.1)
         end = (look["mouth_half"] + 0.06 + 0.08 * unit[_SMILE] + 0.02 * unit[_FROWN], look["mouth_y"] - 0.02)
@@ -312,7 +316,12 @@ def _paint_muzzle(plane: _Plane, look: dict[str, np.ndarray], unit: tuple[np.nda
         plane.shade(0.55 * np.minimum(unit[_NOSE], 1.0) * cover(wrinkle, 0.012))
 
     half = look["mouth_half"] * (
-        1.0 + 0.26 * unit[_SMILE] + 0.24 * unit[_STRETCH] - 0.26 * unit[_JAW] - 0.1 * unit[_PRESS] - 0.05 * unit[_CHIN]
+        1.0
+        + 0.26 * unit[_SMILE]
+        + 0.24 * unit[_STRETCH]
+        - 0.26 * unit[_JAW]
+        - 0.1 * unit[_PRESS]
+        - 0.05 * unit[_CHIN]
     )
     along = np.clip(x / half, -1.3, 1.3)
     square = along**2
@@ -324,7 +333,11 @@ def _paint_muzzle(plane: _Plane, look: dict[str, np.ndarray], unit: tuple[np.nda
     full = np.sqrt(arch) * 0.55 + arch * 0.45
     flat = np.clip(1.0 - square * square, 0.0, 1.0)
     parted = np.maximum(unit[_PART] - 0.3 * unit[_PRESS], 0.0)
-    gap_up = 0.004 + (0.022 * parted + 0.04 * unit[_JAW]) * full + 0.05 * unit[_LIP_UP] * flat * np.minimum(parted * 2.0, 1.0)
+    gap_up = (
+        0.004
+        + (0.022 * parted + 0.04 * unit[_JAW]) * full
+        + 0.05 * unit[_LIP_UP] * flat * np.minimum(parted * 2.0, 1.0)
+    )
     gap_down = 0.004 + (0.045 * parted + 0.17 * unit[_JAW]) * full + 0.03 * unit[_STRETCH] * flat * parted
     thin = np.maximum(1.0 - 0.65 * unit[_PRESS] - 0.2 * unit[_SMILE] - 0.15 * unit[_STRETCH], 0.2)
     bow = 1.0 - 0.25 * np.clip(1.0 - abs(along) * 5.0, 0.0, 1.0)
@@ -338,10 +351,14 @@ def _paint_muzzle(plane: _Plane, look: dict[str, np.ndarray], unit: tuple[np.nda
     inner = np.maximum(np.maximum(-gap_up - v, v - gap_down), ends)
     inside = cover(inner)
     plane.paint(0.06, inside * np.clip(0.85 + parted, 0.0, 1.0))
-    plane.paint(skin * 0.45, inside * cover(_ellipse(x, v - gap_down, half * 0.6, 0.06)) * np.minimum(unit[_JAW], 1.0))
+    plane.paint(
+        skin * 0.45, inside * cover(_ellipse(x, v - gap_down, half * 0.6, 0.06)) * np.minimum(unit[_JAW], 1.0)
+    )
     bite = look["teeth"] * np.clip(parted * 2.0 - 0.25 * unit[_JAW], 0.0, 1.0)
     plane.paint(0.93, bite * inside * cover(np.maximum(inner + 0.008, v + gap_up - 0.055), 0.01))
-    bared = np.clip(unit[_STRETCH] + 0.9 * unit[_BROW_DOWN] - 0.5, 0.0, 1.0) * np.clip(parted * 1.5 - 0.3, 0.0, 1.0)
+    bared = np.clip(unit[_STRETCH] + 0.9 * unit[_BROW_DOWN] - 0.5, 0.0, 1.0) * np.clip(
+        parted * 1.5 - 0.3, 0.0, 1.0
+    )
     plane.paint(0.85, bared * inside * cover(np.maximum(inner + 0.008, gap_down - 0.045 - v), 0.01))
     for side in (-1.0, 1.0):
         dimple = _ellipse(side * x - half - 0.01, v, 0.03, 0.035)
@@ -356,7 +373,7 @@ def _paint_muzzle(plane: _Plane, look: dict[str, np.ndarray], unit: tuple[np.nda
 
 def _paint_forehead(plane: _Plane, look: dict[str, np.ndarray], unit: tuple[np.ndarray, ...]) -> None:
     """Lines of raised and knitted brows."""
-    x, y = plane.x, plane.y - look["eye_y"] + 0.0
+    x, y = plane.x, plane.y - look["eye_y"]
     knit = np.clip(unit[_BROW_DOWN], 0.0, 1.0) * look["lines"]
     for side in (-1.0, 1.0):
         furrow = _segment(x, y, (side * 0.045, -0.26), (side * 0.06, -0.12))
@@ -390,12 +407,16 @@ def _paint_glasses(plane: _Plane, look: dict[str, np.ndarray], draws: _Draws, wi
 
 
 def _occlude(plane: _Plane, look: dict[str, np.ndarray], draws: _Draws, wild: float) -> None:
-    """A hand, a lock of hair, or an edge of something in front of some faces."""
+    """A lock of hair, a hand, or the edge of something in front of some faces."""
     x, y = plane.x, plane.y
     side = np.where(draws.uniform() < 0.5, -1.0, 1.0).astype(np.float32)
-    lock = _segment(x, y, (side * 0.1, -1.1), (side * draws.uniform(0.2, 0.6), draws.uniform(-0.2, 0.3)))
+    lock_y = draws.uniform(-0.2, 0.3)
+    lock = _segment(x, y, (side * 0.1, -1.1), (side * draws.uniform(0.3, 0.6), lock_y))
     shown = draws.chance(0.08) * wild
-    plane.paint(look["hair"], shown * plane.cover(lock - draws.uniform(0.04, 0.13), 0.04))
+    plane.paint(
+        look["hair"],
+        shown * plane.cover(lock - draws.uniform(0.1, 0.2) * np.clip(lock_y - y, 0.0, 1.0), 0.03),
+    )
     # Fingers: three capsules side by side from the rim towards the mouth, chin or cheek.
     shown = draws.chance(0.12) * wild
     to_x, to_y = draws.uniform(-0.1, 0.35) * side, draws.uniform(0.0, 0.8)
@@ -410,10 +431,12 @@ def _occlude(plane: _Plane, look: dict[str, np.ndarray], draws: _Draws, wild: fl
     slope, cut = draws.uniform(-1.0, 1.0), draws.uniform(0.3, 0.65)
     flat = abs(slope) < 0.5
     edge = np.where(flat, cut + slope * 0.4 * x - y, cut + slope * 0.2 * y - side * x)
-    plane.paint(draws.uniform(0.05, 0.9), shown * plane.cover(edge * 1.0))
+    plane.paint(draws.uniform(0.05, 0.9), shown * plane.cover(edge))
 
 
-def _photograph(tone: np.ndarray, x: np.ndarray, y: np.ndarray, draws: _Draws, grain: np.ndarray, wild: float) -> np.ndarray:
+def _photograph(
+    tone: np.ndarray, x: np.ndarray, y: np.ndarray, draws: _Draws, grain: np.ndarray, wild: float
+) -> np.ndarray:
     """Uneven light, exposure, contrast, blur and noise; returns uint8 (B, S, S)."""
     slope_x, slope_y = draws.bell(0.0, 0.8 * wild), draws.bell(0.0, 0.4 * wild)
     tone = tone * np.clip(1.0 + slope_x * x + slope_y * y, 0.25, 1.7)
@@ -432,7 +455,9 @@ def _photograph(tone: np.ndarray, x: np.ndarray, y: np.ndarray, draws: _Draws, g
     return np.floor(np.clip(tone, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
 
 
-def _draw(numbers: np.ndarray, grain: np.ndarray, labels: np.ndarray, size: int, intensity: float | None) -> np.ndarray:
+def _draw(
+    numbers: np.ndarray, grain: np.ndarray, labels: np.ndarray, size: int, intensity: float | None
+) -> np.ndarray:
     """A batch of faces, uint8 (B, size, size); a given intensity draws a plain portrait."""
     draws = _Draws(numbers)
     wild = 1.0 if intensity is None else 0.0
