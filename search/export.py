@@ -1,0 +1,284 @@
+"""`python -m search.export STUDY --top K`: train a study's best configurations in full and save them."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import queue
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.command import run_command
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial
+    from rich.console import Console
+
+    from search.study import Places
+    from zoo.card import Card
+
+__all__ = ["ExportTask", "export_trials", "main", "top_trials", "train_trial"]
+
+FINAL_EPOCHS = 60
+FINAL_EPOCHS_DRAWN = 20
+
+
+@dataclass(frozen=True)
+class ExportTask:
+    """One network to be trained in full, picklable.
+
+    Attributes:
+        trial: its number in the study.
+        folder: of the model.
+        deadline: `time.time()` by which the model is saved, or None.
+        progress: a queue of (trial, epochs done, epochs, validation accuracy).
+    """
+
+    places: Places
+    trial: int
+    folder: Path
+    data: Path | None
+    ferplus: Path | None
+    device: str
+    threads: int
+    epochs: int
+    deadline: float | None
+    progress: Any
+
+
+def top_trials(study: Study, count: int) -> list[FrozenTrial]:
+    """The best trials by validation accuracy, best first, no configuration twice.
+
+    A study without any complete trial gives those whose last reported accuracy is best.
+    """
+    from optuna.trial import TrialState
+
+    trials = [
+        t for t in study.get_trials(deepcopy=False) if "recipe" in t.user_attrs and t.intermediate_values
+    ]
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    ranked = sorted(complete or trials, key=lambda trial: -_accuracy(trial))
+    distinct = {trial.user_attrs["proposal"]: trial for trial in reversed(ranked)}
+    return sorted(distinct.values(), key=lambda trial: -_accuracy(trial))[:count]
+
+
+def _accuracy(trial: FrozenTrial) -> float:
+    return trial.value if trial.value is not None else trial.intermediate_values[trial.last_step or 0]
+
+
+def train_trial(task: ExportTask) -> None:
+    """Train one trial's configuration in full and save it; the target of a process."""
+    from search.worker import guard
+
+    guard(lambda: _train_trial(task))
+
+
+def _train_trial(task: ExportTask) -> None:
+    import torch
+
+    from search.study import load_study, settings_of
+    from zoo.data import load_dataset, split_from_json
+    from zoo.networks import config_from_json
+    from zoo.training.device import pick_device
+    from zoo.training.loop import EpochResult
+    from zoo.training.recipe import Recipe
+    from zoo.training.session import train_and_save
+
+    torch.set_num_threads(task.threads)
+    study = load_study(task.places)
+    trial = study.get_trials(deepcopy=False)[task.trial]
+    dataset = load_dataset(task.data, ferplus=task.ferplus)
+    _check_data(dataset.fingerprint, settings_of(study).fingerprint, dataset.name)
+    recipe = Recipe.from_json(trial.user_attrs["recipe"])
+    recipe = dataclasses.replace(recipe, epochs=task.epochs, average=0.998, warmup_epochs=2.0, keep="best")
+
+    def told(result: EpochResult) -> None:
+        task.progress.put((task.trial, result.epoch, recipe.epochs, result.accuracy))
+
+    train_and_save(
+        config_from_json(trial.user_attrs["config"]),
+        recipe,
+        dataset,
+        split_from_json(study.user_attrs["split"]),
+        task.folder,
+        device=pick_device(task.device),
+        checkpoint=task.places.checkpoints / f"export-{trial.user_attrs['proposal']}-{task.epochs}.pt",
+        on_epoch=told,
+        deadline=None if task.deadline is None else time.monotonic() + task.deadline - time.time(),
+        note=f"Found by study {study.study_name}, trial {trial.number}; trained in full.",
+        study=study.study_name,
+        trial=trial.number,
+    )
+
+
+def _check_data(found: str, required: str, name: str) -> None:
+    from search.study import StudyError
+
+    if found != required:
+        raise StudyError(
+            f"data {name} has fingerprint {found}; required: {required}, as the study was made with"
+        )
+
+
+def export_trials(
+    places: Places,
+    trials: Sequence[FrozenTrial],
+    *,
+    data: Path | None,
+    ferplus: Path | None,
+    device: str,
+    workers: int,
+    epochs: int,
+    deadline: float | None,
+    models: Path,
+    console: Console,
+) -> list[Card]:
+    """Train trials in full, `workers` at a time, and save each as `models/STUDY-trialN`.
+
+    A model that is there already, of the same trial and with as many epochs, isn't trained again. An
+    interrupted training goes on from its last epoch when the same is asked for again.
+
+    Args:
+        deadline: `time.time()` by which all models are saved, or None; each gets an equal share of the time.
+
+    Returns:
+        The cards in the order of the trials.
+    """
+    import multiprocessing
+
+    from search.processes import Crew, plan_devices
+    from zoo.console import progress_bar
+
+    progress = multiprocessing.get_context("spawn").Queue()
+    at_once = max(1, min(workers, len(trials)))
+    rounds = [trials[start : start + at_once] for start in range(0, len(trials), at_once)]
+    folders = {trial.number: models / f"{places.name}-trial{trial.number}" for trial in trials}
+    bar = progress_bar(console)
+    bars = {
+        t.number: bar.add_task(f"final training of trial {t.number}", total=epochs, status="") for t in trials
+    }
+    with bar:
+        for index, chosen in enumerate(rounds):
+            missing = [trial for trial in chosen if not _saved(folders[trial.number], trial, epochs)]
+            until = None
+            if deadline is not None:
+                until = time.time() + (deadline - time.time()) / (len(rounds) - index)
+            plan = plan_devices(device, max(1, len(missing)))
+            crew = Crew(
+                train_trial,
+                [
+                    ExportTask(
+                        places,
+                        trial.number,
+                        folders[trial.number],
+                        data,
+                        ferplus,
+                        name,
+                        threads,
+                        epochs,
+                        until,
+                        progress,
+                    )
+                    for trial, (name, threads) in zip(missing, plan, strict=False)
+                ],
+            )
+            try:
+                for _ in crew.watch():
+                    _draw(bar, bars, progress, console)
+            finally:
+                crew.stop()
+            _draw(bar, bars, progress, console)
+    from zoo.card import Card
+    from zoo.models import CARD
+
+    return [Card.load(folders[trial.number] / CARD) for trial in trials]
+
+
+def _draw(bar: Any, bars: dict[int, Any], progress: Any, console: Console) -> None:
+    while True:
+        try:
+            number, done, epochs, accuracy = progress.get_nowait()
+        except queue.Empty:
+            return
+        bar.update(bars[number], completed=done, total=epochs, status=f"accuracy {accuracy:.4f}")
+        if not console.is_terminal:
+            console.print(
+                f"final training of trial {number}: epoch {done} of {epochs}, accuracy {accuracy:.4f}"
+            )
+
+
+def _saved(folder: Path, trial: FrozenTrial, epochs: int) -> bool:
+    from zoo.card import Card
+    from zoo.errors import WeightsError
+    from zoo.models import CARD
+
+    try:
+        card = Card.load(folder / CARD)
+    except WeightsError:
+        return False
+    return card.config == trial.user_attrs["config"] and card.recipe["epochs"] == epochs
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Export; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m search.export", description=__doc__)
+    parser.add_argument("study", help="name of the study")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--top", type=int, default=1, metavar="K", help="the best K (default: 1)")
+    which.add_argument("--trial", type=int, metavar="N", help="this trial")
+    parser.add_argument(
+        "--epochs", type=int, help=f"default: {FINAL_EPOCHS}; {FINAL_EPOCHS_DRAWN} on drawn faces"
+    )
+    parser.add_argument("--data", type=Path, metavar="PATH", help="the data set that the study was made with")
+    parser.add_argument(
+        "--ferplus", type=Path, metavar="CSV", help="the FER+ votes that the study was made with"
+    )
+    parser.add_argument("--storage", metavar="URL", help="default: sqlite:///studies/STUDY/study.db")
+    parser.add_argument("--workers", default="1", help="trainings at once, or auto (default: 1)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    parser.add_argument("--models", type=Path, default=Path("models"), help="where to save (default: models)")
+    options = parser.parse_args(argv)
+
+    from search.processes import plan_workers
+    from search.study import Places, StudyError, load_study, settings_of
+    from zoo.console import stderr
+
+    places = Places.of(options.study, options.storage)
+    study = load_study(places)
+    settings = settings_of(study)
+    if options.trial is None:
+        trials = top_trials(study, options.top)
+    else:
+        trials = [
+            t
+            for t in study.get_trials(deepcopy=False)
+            if t.number == options.trial and "config" in t.user_attrs
+        ]
+    if not trials:
+        wanted = "finished trial" if options.trial is None else f"trial {options.trial} with a network"
+        raise StudyError(f"study {options.study!r} has no {wanted}; required: at least one, to export it")
+    epochs = options.epochs or (FINAL_EPOCHS_DRAWN if settings.drawn else FINAL_EPOCHS)
+    cards = export_trials(
+        places,
+        trials,
+        data=options.data,
+        ferplus=options.ferplus,
+        device=options.device,
+        workers=plan_workers(options.workers, options.device),
+        epochs=epochs,
+        deadline=None,
+        models=options.models,
+        console=stderr(),
+    )
+    for card in cards:
+        low, high = card.metrics[card.validation]["accuracy_interval"]
+        print(f"{options.models / card.name}: accuracy {card.accuracy:.4f} ({low:.4f}–{high:.4f})")
+    return 0
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,117 @@
+"""Worker processes seen from their parent: starting, watching, replacing and ending them."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from search.study import StudyError
+from search.worker import EXIT_ERROR
+
+__all__ = ["Crew", "plan_devices", "plan_workers"]
+
+_MOST_DEATHS = 10
+
+
+def plan_workers(workers: str, device: str) -> int:
+    """How many workers `--workers` means; `auto` is one for each GPU, or without any one for each core.
+
+    Raises:
+        StudyError: the value is neither `auto` nor a positive number.
+    """
+    if workers == "auto":
+        import torch
+
+        gpus = torch.cuda.device_count() if device in ("auto", "cuda") and torch.cuda.is_available() else 0
+        return gpus or (os.cpu_count() or 1)
+    if not workers.isdecimal() or int(workers) < 1:
+        raise StudyError(f"--workers is {workers!r}; required: auto or a number of at least 1")
+    return int(workers)
+
+
+def plan_devices(device: str, workers: int) -> list[tuple[str, int]]:
+    """Device name and CPU threads of each worker: GPUs are shared out in turn, cores evenly."""
+    import torch
+
+    from zoo.training.device import pick_device
+
+    picked = pick_device(device)
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    if picked.type == "cuda" and picked.index is None:
+        return [(f"cuda:{number % torch.cuda.device_count()}", threads) for number in range(workers)]
+    return [(str(picked), threads)] * workers
+
+
+class Crew:
+    """Processes that all run one function, each with a task of its own.
+
+    A process that dies without a word (a crash, a kill, the system out of memory) is replaced, ten times
+    in all; one that ends with an error of its own ends the crew.
+
+    Args:
+        target: importable; called with one task in a new process.
+    """
+
+    def __init__(self, target: Callable[[Any], None], tasks: Sequence[Any]) -> None:
+        # Forked processes would inherit torch's and the database driver's locks.
+        self._context = multiprocessing.get_context("spawn")
+        self._target = target
+        self._processes: dict[int, tuple[BaseProcess, Any]] = {}
+        self.deaths = 0
+        for number, task in enumerate(tasks):
+            self._start(number, task)
+
+    def _start(self, number: int, task: Any) -> None:
+        process = self._context.Process(target=self._target, args=(task,))
+        process.start()
+        self._processes[number] = (process, task)
+
+    def watch(self) -> Iterator[None]:
+        """Yield about twice a second until all processes are done.
+
+        Raises:
+            StudyError: a process ended with an error (it has printed it), or too many died.
+        """
+        while self._processes:
+            for number, (process, task) in list(self._processes.items()):
+                if process.exitcode is None:
+                    continue
+                del self._processes[number]
+                if process.exitcode == EXIT_ERROR:
+                    raise StudyError("a worker stopped with the error above; everything finished is kept")
+                if process.exitcode == 1:
+                    raise StudyError("a worker failed with the traceback above; everything finished is kept")
+                if process.exitcode < 0:
+                    self.deaths += 1
+                    if self.deaths > _MOST_DEATHS:
+                        raise StudyError(
+                            f"{self.deaths} workers died, the last by signal {-process.exitcode}; "
+                            "everything finished is kept"
+                        )
+                    self._start(number, task)
+            yield
+            time.sleep(0.5)
+
+    def stop(self, patience: float = 30.0) -> None:
+        """Tell all processes to end, and kill those that haven't within `patience` seconds."""
+        for process, _ in self._processes.values():
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+        limit = time.monotonic() + patience
+        for process, _ in self._processes.values():
+            process.join(max(0.0, limit - time.monotonic()))
+            if process.exitcode is None:
+                process.kill()
+                process.join()
+        self._processes.clear()
+
+
+def ignore_interrupts() -> None:
+    """A second Ctrl-C doesn't interrupt the ending of a run."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,216 @@
+"""`python -m search.run --trials 200`: search for networks, train the best ones in full, list them."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zoo.command import run_command
+
+if TYPE_CHECKING:
+    from search.settings import StudySettings
+    from search.study import Places
+    from zoo.data.dataset import FaceDataset, Split
+
+__all__ = ["main"]
+
+_EPOCHS, _EPOCHS_DRAWN = 12, 8
+_MACS_CPU, _MACS_DRAWN = 100_000_000, 20_000_000
+# With a timeout, so much of the time is for the search; the rest trains the best network in full.
+_SEARCH_SHARE = 0.5
+_FINAL_EPOCHS_TIMED = 100
+
+
+def _parser() -> argparse.ArgumentParser:
+    from zoo.data.load import add_data_arguments
+
+    parser = argparse.ArgumentParser(prog="python -m search.run", description=__doc__)
+    add_data_arguments(parser)
+
+    study = parser.add_argument_group("study")
+    study.add_argument(
+        "--trials", type=int, default=200, help="in all: a resumed study runs what is missing (default: 200)"
+    )
+    study.add_argument(
+        "--timeout", metavar="TIME", help="for everything, final training included: 90s, 60m, 1h30m"
+    )
+    study.add_argument("--epochs", type=int, help=f"of a trial (default: {_EPOCHS}; drawn: {_EPOCHS_DRAWN})")
+    study.add_argument(
+        "--max-macs",
+        metavar="COUNT",
+        help="multiply–accumulates, such as 30M, or none (default: 100M on a CPU, none on a GPU; drawn: 20M)",
+    )
+    study.add_argument("--max-params", metavar="COUNT", help="parameters, such as 2M (default: no limit)")
+    study.add_argument("--pruner", choices=("halving", "median", "none"), default="halving")
+    study.add_argument("--seed", type=int, default=0)
+    study.add_argument("--study", help="name (default: from the data)")
+    study.add_argument("--storage", metavar="URL", help="default: sqlite:///studies/STUDY/study.db")
+
+    machine = parser.add_argument_group("machine")
+    machine.add_argument(
+        "--workers", default="auto", help="processes, or auto: one for each GPU or core (default)"
+    )
+    machine.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+
+    final = parser.add_argument_group("final training")
+    final.add_argument("--export", type=int, metavar="K", help="train the best K (default: 3; timed: 1)")
+    final.add_argument("--final-epochs", type=int, metavar="N", help="default: 60; drawn: 20")
+    final.add_argument("--models", type=Path, default=Path("models"), help="where to save (default: models)")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Search; returns the exit status."""
+    options = _parser().parse_args(argv)
+    started = time.time()
+
+    from search.settings import StudySettings, parse_seconds
+    from search.study import Places, StudyError
+    from zoo.console import stderr
+    from zoo.data import load_dataset, make_split
+    from zoo.training.device import pick_device
+
+    for name, least in (("trials", 1), ("export", 0), ("epochs", 1), ("final_epochs", 1)):
+        value = getattr(options, name)
+        if value is not None and value < least:
+            raise StudyError(f"--{name.replace('_', '-')} is {value}; required: at least {least}")
+    timeout = None if options.timeout is None else parse_seconds(options.timeout)
+    device = pick_device(options.device)
+    dataset = load_dataset(options.data, ferplus=options.ferplus)
+    split = make_split(dataset, kind=options.split, seed=options.split_seed)
+    settings = StudySettings(
+        data=dataset.name,
+        fingerprint=dataset.fingerprint,
+        drawn=dataset.drawn,
+        classes=dataset.classes,
+        split_kind=split.kind,
+        split_seed=split.seed,
+        epochs=options.epochs or (_EPOCHS_DRAWN if dataset.drawn else _EPOCHS),
+        max_macs=_limit(options.max_macs, _default_macs(dataset.drawn, device.type)),
+        max_parameters=_limit(options.max_params, None),
+        pruner=options.pruner,
+        seed=options.seed,
+        soft_labels=options.ferplus is not None,
+    )
+    places = Places.of(options.study or _study_name(dataset), options.storage)
+    console = stderr()
+    for note in (*dataset.notes, *split.notes):
+        console.print(f"note: {note}", soft_wrap=True, style="yellow")
+    try:
+        _search_and_export(options, places, settings, dataset, split, started, timeout)
+    except KeyboardInterrupt:
+        again = shlex.join(["python", "-m", "search.run", *(sys.argv[1:] if argv is None else argv)])
+        console.print(f"stopped; everything finished is kept. To go on:\n  {again}", soft_wrap=True)
+        return 130
+    return 0
+
+
+def _search_and_export(
+    options: argparse.Namespace,
+    places: Places,
+    settings: StudySettings,
+    dataset: FaceDataset,
+    split: Split,
+    started: float,
+    timeout: float | None,
+) -> None:
+    from search.export import FINAL_EPOCHS, FINAL_EPOCHS_DRAWN, export_trials, top_trials
+    from search.processes import Crew, plan_devices, plan_workers
+    from search.progress import StudyProgress
+    from search.report import print_summary, write_pictures
+    from search.study import create_study, finished_trials
+    from search.worker import WorkerTask, work
+    from zoo.console import stderr, stdout
+
+    console = stderr()
+    workers = plan_workers(options.workers, options.device)
+    deadline = None if timeout is None else started + timeout
+    exports = options.export if options.export is not None else (3 if timeout is None else 1)
+    search_ends = None
+    if timeout is not None:
+        search_ends = started + timeout * (_SEARCH_SHARE if exports else 0.98)
+    study = create_study(places, settings, split)
+    done = len(finished_trials(study))
+    console.print(
+        f"study {places.name}: {done} of {options.trials} trials done; {len(split.train):,} faces train, "
+        f"{len(split.validation):,} select ({split.names[1]}); {settings.epochs} epochs a trial, "
+        f"{workers} worker(s); storage {places.storage}",
+        soft_wrap=True,
+    )
+    if done < options.trials:
+        tasks = [
+            WorkerTask(
+                number=number,
+                places=places,
+                total=options.trials,
+                data=options.data,
+                ferplus=options.ferplus,
+                device=device,
+                threads=threads,
+                deadline=search_ends,
+            )
+            for number, (device, threads) in enumerate(plan_devices(options.device, workers))
+        ]
+        crew = Crew(work, tasks)
+        progress = StudyProgress(
+            console, study, total=options.trials, epochs=settings.epochs, deadline=search_ends
+        )
+        try:
+            with progress:
+                for _ in crew.watch():
+                    progress.update()
+                    if search_ends is not None and time.time() > search_ends + 5:
+                        # A first epoch that is longer than the rest of the time can't see it coming.
+                        break
+        finally:
+            crew.stop()
+    chosen = top_trials(study, exports)
+    cards = []
+    if chosen:
+        epochs = options.final_epochs or (FINAL_EPOCHS_DRAWN if settings.drawn else FINAL_EPOCHS)
+        if timeout is not None and options.final_epochs is None:
+            epochs = _FINAL_EPOCHS_TIMED
+        cards = export_trials(
+            places,
+            chosen,
+            data=options.data,
+            ferplus=options.ferplus,
+            device=options.device,
+            workers=workers,
+            epochs=epochs,
+            deadline=deadline,
+            models=options.models,
+            console=console,
+        )
+    pictures = write_pictures(study, places.folder / "report")
+    print_summary(stdout(), study, cards, options.models, places, pictures)
+
+
+def _limit(text: str | None, default: int | None) -> int | None:
+    from search.settings import parse_count
+
+    if text is None:
+        return default
+    return None if text.lower() == "none" else parse_count(text)
+
+
+def _default_macs(drawn: bool, device: str) -> int | None:
+    if drawn:
+        return _MACS_DRAWN
+    return _MACS_CPU if device == "cpu" else None
+
+
+def _study_name(dataset: FaceDataset) -> str:
+    if dataset.drawn:
+        return "drawn"
+    kept = [letter if letter.isalnum() or letter in "-_" else "-" for letter in Path(dataset.name).stem]
+    return "".join(kept).strip("-") or "study"
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,212 @@
+"""The search space: a trial → a network config and a recipe. The only file that calls `suggest_*`."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+
+from zoo.data.augment import Augmentation
+from zoo.data.dataset import FACE_SIZE
+from zoo.networks import Cost, ParametricConfig, count
+from zoo.networks.blocks import ACTIVATIONS, POOLINGS
+from zoo.networks.published import PUBLISHED
+from zoo.training.recipe import Recipe
+
+__all__ = ["Limits", "Proposal", "starting_points", "suggest"]
+
+NETWORK = "network"
+"""User attribute of an enqueued trial that names a published network instead of sampling one."""
+
+_WIDTHS = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 800)
+_CHANNELS = ("gray", "gray+sobel", "gray+contrast", "gray+sobel+contrast")
+_FIRST_LINEAR = (64, 128, 256, 512, 1024)
+_BATCH_SIZES = (64, 128, 256)
+_LEARNING_RATES = {"sgd": (0.01, 0.5), "adam": (2e-4, 1e-2), "adamw": (2e-4, 1e-2), "adadelta": (0.1, 3.0)}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a network may cost; None is no limit. A trial over a limit is pruned before training."""
+
+    macs: int | None = None
+    parameters: int | None = None
+
+    def excess(self, cost: Cost) -> dict[str, float]:
+        """How far each limited cost is over its limit, as a fraction of it; at most 0 is within."""
+        pairs = {"macs": (cost.macs, self.macs), "parameters": (cost.parameters, self.parameters)}
+        return {name: spent / limit - 1 for name, (spent, limit) in pairs.items() if limit is not None}
+
+    def allow(self, cost: Cost) -> bool:
+        """Whether no limit is exceeded."""
+        return all(excess <= 0 for excess in self.excess(cost).values())
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What a trial would train; `fingerprint` is equal for equal proposals."""
+
+    config: ParametricConfig
+    recipe: Recipe
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits of the SHA-256 over config and recipe."""
+        text = json.dumps([self.config.to_json(), self.recipe.to_json()], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def suggest(
+    trial: optuna.trial.BaseTrial, *, classes: int, limits: Limits, epochs: int, seed: int, soft_labels: bool
+) -> Proposal:
+    """Sample a network and a recipe.
+
+    The ranges depend on `limits` alone, which a study never changes: the widths and inception counts that no
+    network within the limits can have are left out.
+    """
+    network = trial.user_attrs.get(NETWORK)
+    if network is None:
+        config = _suggest_network(trial, classes, limits)
+    else:
+        config = dataclasses.replace(PUBLISHED[network], classes=classes)
+    return Proposal(config, _suggest_recipe(trial, epochs, seed, soft_labels))
+
+
+def _suggest_network(trial: optuna.trial.BaseTrial, classes: int, limits: Limits) -> ParametricConfig:
+    stages = trial.suggest_int("stages", 3, 5)
+    widths, repeats = [], []
+    for stage in range(1, stages + 1):
+        widths.append(trial.suggest_categorical(f"stage{stage}_width", _widths(stage, limits)))
+        repeats.append(trial.suggest_int(f"stage{stage}_repeats", 1, 4))
+    inceptions, multiplier = 0, 1
+    most = _most_inceptions(limits)
+    if most:
+        inceptions = trial.suggest_int("inceptions", 0, most)
+    if inceptions:
+        multiplier = trial.suggest_int("inception_multiplier", 1, 3)
+    depth = trial.suggest_int("linear_depth", 1, 5)
+    linear: tuple[int, ...] = ()
+    head_norm = "none"
+    if depth > 1:
+        first = trial.suggest_categorical("linear_width", _FIRST_LINEAR)
+        decay = trial.suggest_float("linear_decay", 0.25, 1.0, step=0.25)
+        linear = tuple(max(classes, round(first * decay**layer)) for layer in range(depth - 1))
+        head_norm = trial.suggest_categorical("head_norm", ("batch", "none"))
+    norm = trial.suggest_categorical("norm", ("batch", "none"))
+    return ParametricConfig(
+        classes=classes,
+        channels=tuple(trial.suggest_categorical("channels", _CHANNELS).split("+")),
+        widths=tuple(widths),
+        repeats=tuple(repeats),
+        bias=norm == "none",
+        norm=norm,
+        activation=trial.suggest_categorical("activation", tuple(ACTIVATIONS)),
+        residual=trial.suggest_categorical("residual", (False, True)),
+        conv_dropout=trial.suggest_float("conv_dropout", 0.0, 0.4, step=0.05),
+        pooling=trial.suggest_categorical("pooling", tuple(POOLINGS)),
+        inceptions=inceptions,
+        inception_multiplier=multiplier,
+        head=trial.suggest_categorical("head", ("average", "flatten")),
+        linear=linear,
+        head_norm=head_norm,
+        head_dropout=trial.suggest_float("head_dropout", 0.0, 0.7, step=0.1),
+    )
+
+
+def _suggest_recipe(trial: optuna.trial.BaseTrial, epochs: int, seed: int, soft_labels: bool) -> Recipe:
+    optimizer = trial.suggest_categorical("optimizer", tuple(_LEARNING_RATES))
+    low, high = _LEARNING_RATES[optimizer]
+    balance = trial.suggest_categorical("balance", ("none", "weighted", "oversample", "undersample"))
+    strength = 1.0
+    if balance != "none":
+        strength = trial.suggest_float("balance_strength", 0.1, 1.0, step=0.1)
+    return Recipe(
+        epochs=epochs,
+        batch_size=trial.suggest_categorical("batch_size", _BATCH_SIZES),
+        optimizer=optimizer,
+        learning_rate=trial.suggest_float(f"{optimizer}_learning_rate", low, high, log=True),
+        weight_decay=trial.suggest_float("weight_decay", 1e-6, 1e-2, log=True),
+        schedule=trial.suggest_categorical("schedule", ("cosine", "one_cycle")),
+        warmup_epochs=1.0,
+        label_smoothing=trial.suggest_float("label_smoothing", 0.0, 0.2, step=0.05),
+        balance=balance,
+        balance_strength=strength,
+        average=0.99,
+        keep="last",
+        soft_labels=soft_labels,
+        augmentation=Augmentation(
+            strength=trial.suggest_float("augment_strength", 0.0, 1.5, step=0.25),
+            erase=trial.suggest_float("augment_erase", 0.0, 0.5, step=0.1),
+        ),
+        seed=seed,
+    )
+
+
+_STARTING_RECIPE: dict[str, Any] = {
+    "optimizer": "sgd",
+    "sgd_learning_rate": 0.1,
+    "weight_decay": 5e-4,
+    "batch_size": 128,
+    "schedule": "cosine",
+    "label_smoothing": 0.1,
+    "balance": "none",
+    "augment_strength": 1.0,
+    "augment_erase": 0.5,
+}
+
+# Without batch norm, SGD at 0.1 diverges; Adam at 1e-3 is what the authors of these networks used.
+_STARTING_RECIPE_PLAIN = {
+    **{name: value for name, value in _STARTING_RECIPE.items() if name != "sgd_learning_rate"},
+    "optimizer": "adam",
+    "adam_learning_rate": 1e-3,
+    "weight_decay": 1e-6,
+}
+
+
+def starting_points(limits: Limits, classes: int) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Parameters and user attributes of the trials that a study begins with.
+
+    They are the published parametric networks within the limits, cheapest first.
+    """
+    points = []
+    costs = {name: count(dataclasses.replace(config, classes=classes)) for name, config in PUBLISHED.items()}
+    for name in sorted(PUBLISHED, key=lambda name: costs[name].macs):
+        if limits.allow(costs[name]):
+            recipe = _STARTING_RECIPE if PUBLISHED[name].norm == "batch" else _STARTING_RECIPE_PLAIN
+            points.append((dict(recipe), {NETWORK: name}))
+    return points
+
+
+def _widths(stage: int, limits: Limits) -> tuple[int, ...]:
+    """Widths for which two convolutions in this stage alone stay within half of the limits.
+
+    With this, about half of all random networks are within limits of 10 M to 100 M multiply–accumulates.
+    """
+    size = FACE_SIZE >> (stage - 1)
+
+    def fits(width: int) -> bool:
+        inputs = 0 if stage == 1 else width // 2
+        weights = 2 * 9 * width * (inputs + width)
+        return limits.allow(Cost(weights, weights * size**2))
+
+    return tuple(width for width in _WIDTHS if fits(width)) or _WIDTHS[:1]
+
+
+def _most_inceptions(limits: Limits) -> int:
+    """The most inception modules, 0 to 30, worth sampling behind the slimmest stages, at 6×6.
+
+    So many that they take half of the limits, as their widths are sampled up to threefold; or one, if it
+    fits.
+    """
+    slimmest = ParametricConfig(widths=(8, 8, 8, 8), repeats=(1, 1, 1, 1))
+    most = 0
+    for number in range(1, 31):
+        cost = count(dataclasses.replace(slimmest, inceptions=number))
+        if not limits.allow(cost if number == 1 else Cost(2 * cost.parameters, 2 * cost.macs)):
+            break
+        most = number
+    return most
