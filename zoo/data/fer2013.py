@@ -126,7 +126,10 @@ def _read_header(path: Path, line: bytes) -> _Columns:
             f"{path}: line 1 begins with bytes {line[:8].hex(' ')}, which is no UTF-8 text; "
             "required: a CSV file (unpacked, in UTF-8) with columns emotion, pixels and Usage"
         )
-    names = [name.strip().casefold() for name in next(csv.reader([text.rstrip("\r\n")]), [])]
+    text = text.rstrip("\r\n")
+    if "\r" in text:
+        raise DataError(f"{path}: lines end with a carriage return alone; required: LF or CR LF line breaks")
+    names = [name.strip().casefold() for name in next(csv.reader([text]), [])]
     for required in ("emotion", "pixels"):
         if required not in names:
             raise DataError(
@@ -215,6 +218,11 @@ def _parse_lines(path: Path, number: int, block: bytes, columns: _Columns) -> _R
             continue
         place = f"{path}: line {line_number}"
         cut = "" if line.endswith(b"\n") else " (the file ends inside this row: it is truncated)"
+        if len(line) > _LONGEST_LINE:
+            raise DataError(
+                f"{place}: the line has {len(line):,} bytes or more; required: {_LONGEST_LINE:,} at most, "
+                f"a row of {_PIXELS:,} pixels"
+            )
         fields = next(csv.reader([line.decode("utf-8", "replace").rstrip("\r\n")]))
         if len(fields) != columns.count:
             raise DataError(

@@ -24,7 +24,7 @@ MOST_PIXELS = 64_000_000
 
 _FORMAT = 1  # of the cached faces; raise it when pictures are brought to 48×48 in another way
 _SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".tif", ".tiff", ".webp")
-_DECODERS = ("BMP", "JPEG", "MPO", "PNG", "PPM", "TIFF", "WEBP")
+_DECODERS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 _SPLIT_FOLDERS = {
     **dict.fromkeys(("train", "training"), "Training"),
     **dict.fromkeys(("val", "valid", "validation", "publictest"), "PublicTest"),
@@ -43,7 +43,8 @@ _SYNONYMS = {
 
 @dataclass(frozen=True)
 class _Picture:
-    path: Path
+    folder: Path
+    name: str
     size: int
     time: int
     label: int
@@ -72,9 +73,9 @@ def load_folders(root: Path) -> FaceDataset:
         pictures, other = _list_pictures(class_folders)
         identity = [
             _FORMAT,
-            *((str(picture.path.relative_to(root)), picture.size, picture.time) for picture in pictures),
+            *((one.usage, one.folder.name, one.name, one.size, one.time) for one in pictures),
         ]
-        stored = cached_bytes(root, identity, lambda: [read_face(picture.path) for picture in pictures])
+        stored = cached_bytes(root, identity, lambda: [read_face(one.folder / one.name) for one in pictures])
     except OSError as error:
         raise DataError(
             f"{error.filename or root}: {error.strerror or error}; required: a readable folder"
@@ -87,8 +88,8 @@ def load_folders(root: Path) -> FaceDataset:
         name=root.resolve().name or str(root),
         classes=classes,
         faces=stored.reshape(-1, FACE_SIZE, FACE_SIZE),
-        labels=np.array([picture.label for picture in pictures], np.int64),
-        usage=np.array([picture.usage for picture in pictures], np.int8),
+        labels=np.array([one.label for one in pictures], np.int64),
+        usage=np.array([one.usage for one in pictures], np.int8),
         notes=tuple(notes),
     )
 
@@ -231,7 +232,7 @@ def _list_pictures(class_folders: dict[int, dict[int, Path]]) -> tuple[list[_Pic
                 if entry.name.casefold().endswith(_SUFFIXES) and entry.is_file():
                     state = entry.stat()
                     pictures.append(
-                        _Picture(Path(entry.path), state.st_size, state.st_mtime_ns, label, usage)
+                        _Picture(folder, entry.name, state.st_size, state.st_mtime_ns, label, usage)
                     )
                 else:
                     other += 1

@@ -81,8 +81,7 @@ def load_dataset(path: Path | None = None, *, ferplus: Path | None = None) -> Fa
             raise _no_ferplus(ferplus, "drawn faces")
         from zoo.data.drawn import drawn_dataset
 
-        drawn = drawn_dataset()
-        return replace(drawn, notes=(_DRAWN_NOTE, *drawn.notes))
+        return replace(drawn_dataset(), notes=(_DRAWN_NOTE,))
     path = path.expanduser()
     if not path.exists():
         raise DataError(
