@@ -9,9 +9,17 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from zoo.errors import ConfigError
+from zoo.networks.bilstm import BiLstmConfig, BiLstmNetwork, count_bilstm
 from zoo.networks.config import CHANNELS, Cost, NetworkConfig
+from zoo.networks.fully_connected import (
+    FullyConnectedConfig,
+    FullyConnectedNetwork,
+    count_fully_connected,
+)
 from zoo.networks.parametric import ParametricConfig, ParametricNetwork, count_parametric
 from zoo.networks.published import PUBLISHED
+from zoo.networks.resnet import ResNetConfig, ResNetNetwork, count_resnet
+from zoo.networks.vit import ViTConfig, ViTNetwork, count_vit
 
 __all__ = [
     "CHANNELS",
@@ -33,14 +41,25 @@ class _Family(NamedTuple):
 
 
 _FAMILIES: dict[str, _Family] = {
+    "bilstm": _Family(BiLstmConfig, BiLstmNetwork, count_bilstm),
+    "fully_connected": _Family(FullyConnectedConfig, FullyConnectedNetwork, count_fully_connected),
     "parametric": _Family(ParametricConfig, ParametricNetwork, count_parametric),
+    "resnet": _Family(ResNetConfig, ResNetNetwork, count_resnet),
+    "vit": _Family(ViTConfig, ViTNetwork, count_vit),
 }
 
-_NAMED: dict[str, NetworkConfig] = {**PUBLISHED}
+_NAMED: dict[str, NetworkConfig] = {
+    "fully_connected": FullyConnectedConfig(),
+    **PUBLISHED,
+    "bilstm": BiLstmConfig(),
+    "resnet101": ResNetConfig(),
+    "vit": ViTConfig(),
+    "vit_small48": ViTConfig(pixels=48, patch=6, width=192, depth=6, heads=3, hidden=384, copies=False),
+}
 
 
 def names() -> tuple[str, ...]:
-    """The names of the published networks, in the order of their costs."""
+    """The names of the published networks."""
     return tuple(_NAMED)
 
 

@@ -1,0 +1,246 @@
+"""`python -m zoo.train NAME --data fer2013.csv`: train one network and save it with its card and pictures."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import shlex
+import statistics
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zoo.command import run_command
+from zoo.data.load import add_data_arguments
+from zoo.errors import ConfigError, WeightsError
+
+if TYPE_CHECKING:
+    import torch
+    from rich.console import Console
+    from rich.table import Table
+
+    from zoo.card import Card
+    from zoo.data.dataset import FaceDataset, Split
+    from zoo.networks import NetworkConfig
+    from zoo.training.recipe import Recipe
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train; returns the exit status."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    options = _parser().parse_args(arguments)
+    if options.repeats < 1:
+        raise ConfigError(f"--repeats is {options.repeats}; required: at least 1")
+
+    from zoo.console import stderr, stdout
+    from zoo.data.load import load_dataset
+    from zoo.data.split import make_split
+    from zoo.training.device import pick_device
+    from zoo.training.options import changed, choose_network, choose_recipe
+
+    label, config, own = choose_network(options.name)
+    config = changed(config, options.network)
+    recipe = changed(choose_recipe(options.recipe, label, own), options.set)
+    if options.epochs is not None:
+        recipe = dataclasses.replace(recipe, epochs=options.epochs)
+    if options.seed is not None:
+        recipe = dataclasses.replace(recipe, seed=options.seed)
+    device = pick_device(options.device)
+    dataset = load_dataset(options.data, ferplus=options.ferplus)
+    split = make_split(dataset, kind=options.split, seed=options.split_seed)
+    config = dataclasses.replace(config, classes=len(dataset.classes))
+    console = stderr()
+    for sentence in (*dataset.notes, *split.notes):
+        console.print(sentence, style="yellow")
+
+    out = options.out or Path("models") / label
+    note = f"{label}, {Path(options.recipe).stem} recipe"
+    cards: list[Card] = []
+    for seed in range(recipe.seed, recipe.seed + options.repeats):
+        run = _Run(
+            config,
+            dataclasses.replace(recipe, seed=seed),
+            dataset,
+            split,
+            folder=out if options.repeats == 1 else out.with_name(f"{out.name}-seed{seed}"),
+            device=device,
+            note=note,
+        )
+        try:
+            cards.append(run.train(console, resume=options.resume, pretrained=options.pretrained))
+        except KeyboardInterrupt:
+            if run.checkpoint.exists() or cards:
+                again = shlex.join([*arguments, *([] if options.resume else ["--resume"])])
+                console.print(f"interrupted; go on with: python -m zoo.train {again}", soft_wrap=True)
+            else:
+                console.print("interrupted before the first epoch was done: nothing is kept")
+            return 130
+        stdout().print(_parts_table(cards[-1]))
+        console.print(f"saved in {run.folder}", soft_wrap=True)
+    if options.repeats > 1:
+        stdout().print(_repeats_table(label, cards))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m zoo.train", description=__doc__)
+    parser.add_argument("name", help="published network (see zoo.list), saved model, or config file (JSON)")
+    add_data_arguments(parser)
+    group = parser.add_argument_group("training")
+    group.add_argument("--recipe", default="best", help="best (default), published, or a recipe file (JSON)")
+    group.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="change a field of the recipe, such as learning_rate=0.01 or augmentation.erase=0",
+    )
+    group.add_argument(
+        "--network",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="change a field of the network, such as activation=gelu or final_softmax=true",
+    )
+    group.add_argument("--epochs", type=int, help="at most so many epochs")
+    group.add_argument("--seed", type=int, help="of everything that is random (default: the recipe's)")
+    group.add_argument("--repeats", type=int, default=1, metavar="N", help="train N seeds; mean ± deviation")
+    group.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:N or mps")
+    group.add_argument("--pretrained", action="store_true", help="begin with ImageNet weights")
+    group.add_argument("--resume", action="store_true", help="go on with an interrupted run")
+    group.add_argument("--out", type=Path, metavar="FOLDER", help="of the model (default: models/NAME)")
+    return parser
+
+
+@dataclasses.dataclass(frozen=True)
+class _Run:
+    """One network to be trained, and what the person who waits sees: a bar, or one line an epoch in a log."""
+
+    config: NetworkConfig
+    recipe: Recipe
+    dataset: FaceDataset
+    split: Split
+    folder: Path
+    device: torch.device
+    note: str
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder.with_name(f"{self.folder.name}.checkpoint")
+
+    def train(self, console: Console, *, resume: bool, pretrained: bool) -> Card:
+        from zoo.console import progress_bar
+        from zoo.training.loop import DivergedError, EpochResult
+        from zoo.training.session import train_and_save
+
+        finished = self._finished() if resume else None
+        if finished:
+            console.print(f"{self.folder} is finished already")
+            return finished
+        if self.checkpoint.exists() and not resume:
+            raise ConfigError(
+                f"{self.checkpoint}: an interrupted run is kept there; required: --resume to go on with it, "
+                "or its removal to begin anew"
+            )
+        start = self._imagenet(console) if pretrained else None
+        with progress_bar(console) as bar:
+            task = bar.add_task(self.folder.name, total=self.recipe.epochs, status="")
+
+            def on_epoch(result: EpochResult) -> None:
+                status = f"accuracy {result.accuracy:.4f}"
+                bar.update(task, completed=result.epoch, status=status)
+                if not console.is_terminal:
+                    left = (self.recipe.epochs - result.epoch) * result.seconds / 60
+                    console.print(
+                        f"epoch {result.epoch}/{self.recipe.epochs}  loss {result.train_loss:.4f}, "
+                        f"validation {result.loss:.4f}  {status}  macro F1 {result.macro_f1:.4f}  "
+                        f"{result.seconds:.0f} s, about {left:.0f} min left",
+                        soft_wrap=True,
+                    )
+
+            try:
+                return train_and_save(
+                    self.config,
+                    self.recipe,
+                    self.dataset,
+                    self.split,
+                    self.folder,
+                    device=self.device,
+                    checkpoint=self.checkpoint,
+                    on_epoch=on_epoch,
+                    on_step=lambda done: bar.update(task, completed=done),
+                    start=start,
+                    note=self.note,
+                )
+            except DivergedError as error:
+                # The same run would only diverge again.
+                self.checkpoint.unlink(missing_ok=True)
+                rate = self.recipe.learning_rate
+                raise ConfigError(
+                    f"{self.folder.name}: {error}; required: a learning_rate below {rate}"
+                ) from None
+
+    def _finished(self) -> Card | None:
+        """The card of the same run, if it came to its end before."""
+        from zoo.card import Card
+        from zoo.models import CARD
+
+        if self.checkpoint.exists() or not (self.folder / CARD).is_file():
+            return None
+        card = Card.load(self.folder / CARD)
+        kept = (card.config, card.recipe, card.data["fingerprint"])
+        asked = (self.config.to_json(), self.recipe.to_json(), self.dataset.fingerprint)
+        return card if kept == asked else None
+
+    def _imagenet(self, console: Console) -> dict[str, torch.Tensor] | None:
+        from zoo.networks.imagenet import imagenet_start
+
+        try:
+            return imagenet_start(self.config, seed=self.recipe.seed)
+        except WeightsError as error:
+            console.print(f"{error}: training from scratch instead", style="yellow", soft_wrap=True)
+            return None
+
+
+def _parts_table(card: Card) -> Table:
+    from rich.table import Table
+
+    table = Table(title=f"{card.name}: epoch {card.epoch}, {card.seconds / 60:.1f} minutes")
+    for heading in (
+        "part",
+        "faces",
+        "accuracy (95% interval)",
+        "balanced",
+        "macro F1",
+        "top-2",
+        "ECE → calibrated",
+    ):
+        table.add_column(heading, justify="left" if heading == "part" else "right", no_wrap=True)
+    for part, metrics in card.metrics.items():
+        low, high = metrics["accuracy_interval"]
+        table.add_row(
+            part,
+            f"{metrics['faces']:,}",
+            f"{metrics['accuracy']:.4f} ({low:.4f}–{high:.4f})",
+            *(f"{metrics[name]:.4f}" for name in ("balanced_accuracy", "macro_f1", "top2")),
+            f"{metrics['ece']:.4f} → {metrics['ece_calibrated']:.4f}",
+        )
+    return table
+
+
+def _repeats_table(label: str, cards: Sequence[Card]) -> Table:
+    from rich.table import Table
+
+    names = ("accuracy", "balanced_accuracy", "macro_f1", "top2")
+    table = Table("part", *names, title=f"{label}: mean ± standard deviation of {len(cards)} seeds")
+    for part in cards[0].metrics:
+        values = ([card.metrics[part][name] for card in cards] for name in names)
+        table.add_row(part, *(f"{statistics.mean(v):.4f} ± {statistics.stdev(v):.4f}" for v in values))
+    return table
+
+
+if __name__ == "__main__":
+    run_command(main)
