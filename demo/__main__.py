@@ -1,0 +1,175 @@
+"""`python -m demo`: open the app in a browser; it parses options and leaves the rest to the app."""
+
+from __future__ import annotations
+
+import argparse
+import atexit
+import logging
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from zoo.command import run_command
+from zoo.errors import ConfigError
+
+__all__ = ["main", "read_accounts", "serve"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the command line, serve until interrupted."""
+    parser = argparse.ArgumentParser(prog="python -m demo", description="Open the app in a browser.")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on (default: this machine only)"
+    )
+    parser.add_argument("--port", type=int, default=7860, help="0 takes a free one (default: 7860)")
+    parser.add_argument("--models", type=Path, metavar="DIR", help="a folder of further saved models")
+    parser.add_argument("--share", action="store_true", help="open a public address through gradio.live")
+    parser.add_argument("--auth-file", type=Path, metavar="FILE", help="lines of NAME:PASSWORD who may enter")
+    parser.add_argument(
+        "--max-file-size", default="20mb", metavar="SIZE", help="of an upload (default: 20mb)"
+    )
+    parser.add_argument("--ssl-certfile", type=Path, metavar="FILE", help="serve https with this certificate")
+    parser.add_argument("--ssl-keyfile", type=Path, metavar="FILE", help="and this key")
+    parser.add_argument(
+        "--mcp", action="store_true", help="offer the endpoints as tools of a MCP server, too"
+    )
+    options = parser.parse_args(argv)
+
+    if not 0 <= options.port <= 65535:
+        raise ConfigError(f"--port {options.port}: required is a number from 0 to 65535")
+    if not re.fullmatch(r"\d+ ?[kmg]?b", options.max_file_size, re.IGNORECASE):
+        raise ConfigError(f"--max-file-size {options.max_file_size}: required is a size such as 20mb")
+    for option, path in (("--ssl-certfile", options.ssl_certfile), ("--ssl-keyfile", options.ssl_keyfile)):
+        if path is not None and not path.is_file():
+            raise ConfigError(f"{option} {path}: there is no such file")
+    accounts = read_accounts(options.auth_file) if options.auth_file else None
+    blocks, address = serve(
+        host=options.host,
+        port=options.port,
+        models=options.models,
+        share=options.share,
+        accounts=accounts,
+        max_file_size=options.max_file_size.replace(" ", "").lower(),
+        certificate=(options.ssl_certfile, options.ssl_keyfile),
+        mcp=options.mcp,
+    )
+    print(address, flush=True)
+    blocks.block_thread()
+    return 0
+
+
+def read_accounts(path: Path) -> list[tuple[str, str]]:
+    """Names and passwords of a file with one `NAME:PASSWORD` a line; empty lines and `#` lines are left out.
+
+    Raises:
+        ConfigError: the file can't be read, a line has no colon, or there is no account.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--auth-file {path}: cannot be read ({error})") from error
+    accounts = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        name, colon, password = line.strip().partition(":")
+        if not (name and colon and password):
+            raise ConfigError(f"--auth-file {path}, line {number}: required is NAME:PASSWORD")
+        accounts.append((name, password))
+    if not accounts:
+        raise ConfigError(f"--auth-file {path}: holds no account; required are lines of NAME:PASSWORD")
+    return accounts
+
+
+def serve(
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    models: Path | None = None,
+    share: bool = False,
+    accounts: list[tuple[str, str]] | None = None,
+    max_file_size: str = "20mb",
+    certificate: tuple[Path | None, Path | None] = (None, None),
+    mcp: bool = False,
+) -> tuple[Any, str]:
+    """Start the app in threads of its own.
+
+    Args:
+        port: 0 takes a free one.
+
+    Returns:
+        Gradio's `Blocks`, whose `close()` ends it, and its local address.
+
+    Raises:
+        ConfigError: the port is taken, or `mcp` is asked for and not installed.
+        WeightsError: no saved model can be used.
+    """
+    # Uploads go to a folder of this run, readable by this user alone, that is gone when the run ends.
+    folder = Path(tempfile.mkdtemp(prefix="expression-zoo-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    os.environ["GRADIO_TEMP_DIR"] = str(folder / "uploads")
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    if mcp:
+        _require_mcp()
+
+    from fastapi.responses import JSONResponse
+    from fastapi.routing import APIRoute
+    from zoo.comparison import Comparer
+
+    from demo.app import build, look_and_feel
+    from demo.examples import write_examples
+    from demo.library import Library
+
+    library = Library.open(models)
+    (folder / "examples").mkdir()
+    blocks = build(library, Comparer.load(extra=models), write_examples(folder / "examples"))
+
+    def healthz() -> JSONResponse:
+        return JSONResponse({"status": "ok", "models": len(library.entries)})
+
+    try:
+        _, address, public = blocks.launch(
+            server_name=host,
+            server_port=port or _free_port(host),
+            share=share,
+            auth=accounts,
+            max_file_size=max_file_size,
+            ssl_certfile=str(certificate[0]) if certificate[0] else None,
+            ssl_keyfile=str(certificate[1]) if certificate[1] else None,
+            mcp_server=mcp,
+            prevent_thread_lock=True,
+            quiet=True,
+            footer_links=["api"],
+            run_history=False,
+            enable_monitoring=False,
+            ssr_mode=False,
+            app_kwargs={"routes": [APIRoute("/healthz", healthz)]},
+            **look_and_feel(),
+        )
+    except OSError as error:
+        raise ConfigError(f"--host {host} --port {port}: cannot be listened on ({error})") from error
+    return blocks, public or address
+
+
+def _free_port(host: str) -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def _require_mcp() -> None:
+    import importlib.util
+
+    if importlib.util.find_spec("mcp") is None:
+        raise ConfigError("--mcp needs an extra; required: pip install 'expression-search[mcp]'")
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,437 @@
+"""The page: tabs, events and endpoints around this package's plain functions; the only file with Gradio."""
+
+from __future__ import annotations
+
+import os
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # Gradio reads it when it is imported
+
+import functools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from zoo.comparison import Comparer
+
+from demo import theme
+from demo.compare import compare_pictures, comparison_page, comparison_to_json
+from demo.draw import overlay
+from demo.library import Library
+from demo.live import LiveView, frame_overlay, live_panel, watch
+from demo.markup import message
+from demo.photo import Photo, explain, face_choices, look, summary
+from demo.recognise import answers_to_json, open_picture, recognise
+from demo.saliency import saliency
+from demo.scoreboard import board, model_page, models_to_json
+from demo.video import batch_csv, batch_page, film_csv, film_page, read_many, watch_film
+from zoo.errors import ConfigError, ZooError
+
+__all__ = ["ASSETS", "TITLE", "build", "look_and_feel"]
+
+TITLE = "Expression Zoo"
+ASSETS = Path(__file__).parent / "assets"
+_KEPT_SECONDS = 180  # what visitors send is deleted after so long; looked for every minute
+_AT_ONCE = 4  # answers computed side by side
+_VIEWERS = 4  # streams side by side; each ends after `_STREAM_SECONDS` and is asked for again by the browser
+_STREAM_SECONDS = 30
+_FRAME_SECONDS = 0.08
+_CAMERA = {"video": {"width": {"ideal": 640}, "height": {"ideal": 480}}}
+
+
+def _as_file(component: gr.Image | gr.Video) -> Any:
+    """Let a component hand its file over as it came, so that one place decides what is decoded.
+
+    By itself `gr.Image` decodes before any limit is checked, and `gr.Video` runs an ffmpeg that may not be
+    installed. The method is replaced on the object: a subclass would make Gradio write a file here.
+    """
+    component.preprocess = lambda payload: None if payload is None else payload.path  # type: ignore
+    return component
+
+
+def _picture(label: str, **options: Any) -> Any:
+    sources = ["upload", "clipboard", "webcam"]
+    return _as_file(gr.Image(label=label, sources=sources, type="filepath", **options))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class _Page:
+    """What every tab is built from."""
+
+    library: Library
+    comparer: Comparer
+    examples: dict[str, Path]
+
+    def network_menu(self, elem_id: str, label: str = "Network") -> gr.Dropdown:
+        return gr.Dropdown(self.library.choices, value=self.library.default, label=label, elem_id=elem_id)
+
+
+def look_and_feel() -> dict[str, Any]:
+    """Theme, styles, scripts and icon, as `launch` takes them."""
+    base = gr.themes.Base(
+        primary_hue=gr.themes.Color(*theme.ACCENT, name="accent"),
+        secondary_hue=gr.themes.Color(*theme.ACCENT, name="accent"),
+        neutral_hue=gr.themes.Color(*theme.PAPER, name="paper"),
+        radius_size="lg",
+        font=theme.FONTS,
+        font_mono=theme.MONOSPACED,
+    )
+    return {
+        "theme": base.set(**theme.SETTINGS),
+        "css_paths": [ASSETS / "style.css"],
+        "head": f"<script>{(ASSETS / 'page.js').read_text(encoding='utf-8')}</script>"
+        '<meta name="description" content="What expression does a face show?">',
+        "favicon_path": str(ASSETS / "favicon.png"),
+    }
+
+
+def build(library: Library, comparer: Comparer, examples: dict[str, Path]) -> gr.Blocks:
+    """The whole page and its endpoints; launching it is the caller's."""
+    page = _Page(library, comparer, examples)
+    with gr.Blocks(analytics_enabled=False, title=TITLE, delete_cache=(60, _KEPT_SECONDS)) as blocks:
+        gr.HTML((ASSETS / "masthead.html").read_text(encoding="utf-8"), elem_id="masthead")
+        with gr.Tabs(elem_id="rooms"):
+            for name, fill in (
+                ("Photo", _photo_tab),
+                ("Webcam", _webcam_tab),
+                ("Compare", _compare_tab),
+                ("Video and batch", _video_tab),
+                ("Models", _models_tab),
+            ):
+                with gr.Tab(name):
+                    fill(page)
+        gr.HTML((ASSETS / "footer.html").read_text(encoding="utf-8"), elem_id="foot")
+        _endpoints(page)
+    blocks.queue(default_concurrency_limit=_AT_ONCE)
+    return blocks
+
+
+def _for_visitor(error: ZooError) -> gr.Error:
+    # The message is put into the page as HTML, and may hold the name of a visitor's file.
+    return gr.Error(escape(str(error)), title="That didn't work", print_exception=False)
+
+
+def _told(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn a `ZooError` into a message to the visitor instead of a traceback in the log."""
+
+    @functools.wraps(handler)
+    def answer(*values: Any) -> Any:
+        try:
+            return handler(*values)
+        except ZooError as error:
+            raise _for_visitor(error) from error
+
+    return answer
+
+
+def _told_step_by_step(handler: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+    """`_told` for a handler that yields."""
+
+    @functools.wraps(handler)
+    def answer(*values: Any) -> Iterator[Any]:
+        try:
+            yield from handler(*values)
+        except ZooError as error:
+            raise _for_visitor(error) from error
+
+    return answer
+
+
+def _photo_tab(page: _Page) -> None:
+    library = page.library
+    start = message("Choose a picture", "Every face in it is found and read.")
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=2, min_width=300):
+            picture = _picture("Your picture", elem_id="photo-in")
+            with gr.Row(elem_classes="examples"):
+                pictures = page.examples
+                gr.Examples(
+                    [[str(path)] for path in pictures.values()], picture, example_labels=list(pictures),
+                    label="Or try one of these", elem_id="photo-examples", api_visibility="private",
+                )  # fmt: skip
+            network = page.network_menu("photo-network")
+            others = [("none", ""), *library.choices]
+            second = gr.Dropdown(others, value="", label="A second one beside it", elem_id="photo-second")
+        with gr.Column(scale=3, min_width=300):
+            words = gr.HTML(start, elem_id="photo-words")
+            whole = gr.Button("Take the whole picture as the face", visible=False, elem_id="photo-whole")
+            shown = gr.Image(
+                label="Faces found", interactive=False, visible=False, format="jpeg", elem_id="photo-out",
+                buttons=["download", "fullscreen"], alt_text="Your picture, each face boxed and labelled",
+            )  # fmt: skip
+            face = gr.Radio([], label="Face", visible=False, elem_id="photo-face")
+            detail = gr.HTML(elem_id="photo-detail")
+    kept = gr.State(None)
+
+    def show(source: str | None, first: str, other: str, as_face: bool) -> tuple[Any, ...]:
+        if source is None:
+            hidden = gr.update(visible=False)
+            return start, hidden, gr.update(value=None, visible=False), hidden, None
+        labelled, photo = look(library, source, (first, other), whole=as_face)
+        menu = face_choices(photo)
+        return (
+            summary(photo),
+            gr.update(visible=not menu),
+            gr.update(value=labelled, visible=not as_face),
+            gr.update(choices=menu, value=0 if menu else None, visible=len(menu) > 1),
+            photo,
+        )
+
+    @_told
+    def found(source: str | None, first: str, other: str) -> tuple[Any, ...]:
+        return show(source, first, other, False)
+
+    @_told
+    def as_face(source: str | None, first: str, other: str) -> tuple[Any, ...]:
+        return show(source, first, other, True)
+
+    @_told
+    def explained(photo: Photo | None, index: int | None) -> str:
+        return explain(library, photo, index)
+
+    inputs, outputs = [picture, network, second], [words, whole, shown, face, kept]
+    changed = gr.on(
+        [picture.change, network.input, second.input], found, inputs, outputs,
+        api_visibility="private", trigger_mode="always_last",
+    )  # fmt: skip
+    pressed = whole.click(as_face, inputs, outputs, api_visibility="private")
+    for event in (changed, pressed):
+        event.success(explained, [kept, face], detail, api_visibility="private", show_progress="hidden")
+    face.input(explained, [kept, face], detail, api_visibility="private", show_progress="minimal")
+
+
+def _webcam_tab(page: _Page) -> None:
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=3, min_width=300):
+            with gr.Group(elem_id="live-stage"):
+                camera = gr.Image(
+                    label="Your camera", sources=["webcam"], streaming=True, type="numpy", elem_id="live-in",
+                    webcam_options=gr.WebcamOptions(mirror=True, constraints=_CAMERA),
+                )  # fmt: skip
+                boxes = gr.HTML(elem_id="live-boxes")
+            with gr.Row():
+                start = gr.Button("Start", variant="primary", elem_id="live-start")
+                stop = gr.Button("Stop", elem_id="live-stop")
+            gr.HTML((ASSETS / "camera.html").read_text(encoding="utf-8"), elem_id="live-help")
+        with gr.Column(scale=2, min_width=300):
+            network = page.network_menu("live-network")
+            panel = gr.HTML(message("The camera is off", "Press Start."), elem_id="live-panel")
+    view = gr.State(None, time_to_live=3600)
+
+    @_told
+    def frame(pixels: np.ndarray | None, name: str, seen: LiveView | None) -> tuple[str, str, LiveView]:
+        seen = seen or LiveView()
+        if pixels is None:
+            return "", live_panel(seen, ()), seen
+        answers = watch(seen, pixels, page.library.predictor(name))
+        return frame_overlay(answers, pixels.shape), live_panel(seen, answers), seen
+
+    camera.stream(
+        frame, [camera, network, view], [boxes, panel, view],
+        stream_every=_FRAME_SECONDS, time_limit=_STREAM_SECONDS, concurrency_limit=_VIEWERS,
+        show_progress="hidden", api_visibility="private",
+    )  # fmt: skip
+    start.click(None, js="() => window.startCamera()")
+    stop.click(
+        lambda: ("", message("The camera is off", "Press Start."), None), None, [boxes, panel, view],
+        js="() => window.stopCamera()", api_visibility="private", show_progress="hidden",
+    )  # fmt: skip
+
+
+def _compare_tab(page: _Page) -> None:
+    with gr.Row(equal_height=False):
+        labels = ("First picture", "Second picture", "Third, if you like")
+        pictures = [
+            _picture(label, elem_id=f"compare-{number}", height=260)
+            for number, label in enumerate(labels, start=1)
+        ]
+    button = gr.Button("Compare", variant="primary", elem_id="compare-go")
+    answer = gr.HTML(
+        message("Choose two pictures", "Or three, to find the odd one out."), elem_id="compare-out"
+    )
+    known = {name: str(path) for name, path in page.examples.items()}
+    gr.Examples(
+        [
+            [known["astronaut"], known["admiral"], None],
+            [known["drawn happy"], known["drawn angry"], None],
+            [known["astronaut"], known["drawn happy"], known["drawn angry"]],
+        ],
+        pictures, label="Or try these", elem_id="compare-examples", api_visibility="private",
+    )  # fmt: skip
+
+    @_told
+    def compared(first: str | None, second: str | None, third: str | None) -> str:
+        return comparison_page(compare_pictures(page.comparer, (first, second, third)))
+
+    button.click(compared, pictures, answer, api_visibility="private")
+
+
+def _video_tab(page: _Page) -> None:
+    network = page.network_menu("many-network")
+    with gr.Row(equal_height=False):
+        with gr.Column(min_width=300):
+            film = _as_file(gr.Video(label="A film", sources=["upload"], elem_id="film-in"))
+            with gr.Row():
+                watch_button = gr.Button("Watch the film", variant="primary", elem_id="film-go")
+                watch_stop = gr.Button("Cancel", elem_id="film-stop")
+            film_answer = gr.HTML(
+                message("Choose a film", "The expression over time, for its first five minutes."),
+                elem_id="film-out",
+            )
+        with gr.Column(min_width=300):
+            files = gr.File(
+                label="Many pictures",
+                file_count="multiple",
+                file_types=["image"],
+                elem_id="many-in",
+                height=200,
+            )
+            with gr.Row():
+                read_button = gr.Button("Read the pictures", variant="primary", elem_id="many-go")
+                read_stop = gr.Button("Cancel", elem_id="many-stop")
+            many_answer = gr.HTML(
+                message("Choose pictures", "A table of all their faces, to save as CSV."), elem_id="many-out"
+            )
+
+    @_told_step_by_step
+    def watched(path: str | None, name: str) -> Iterator[str]:
+        latest = None
+        for count, latest in enumerate(watch_film(path, page.library.predictor(name))):
+            if count % 8 == 0:
+                yield _progress(latest.progress, f"{latest.watched:.0f} s watched")
+        if latest is not None:
+            yield film_page(latest)
+
+    @_told_step_by_step
+    def read(paths: list[str] | None, name: str) -> Iterator[str]:
+        so_far = []
+        for total, so_far in read_many(paths, page.library.predictor(name)):
+            yield _progress(len(so_far) / total, f"{len(so_far)} of {total} pictures")
+        yield batch_page(so_far)
+
+    for go, halt, handler, source, answer in (
+        (watch_button, watch_stop, watched, film, film_answer),
+        (read_button, read_stop, read, files, many_answer),
+    ):
+        running = go.click(
+            handler, [source, network], answer, api_visibility="private", show_progress="hidden"
+        )
+        halt.click(lambda: message("Cancelled"), None, answer, cancels=[running], api_visibility="private")
+
+
+def _progress(share: float, words: str) -> str:
+    return (
+        f'<div class="message" role="status"><strong>Working</strong><p>{escape(words)}</p>'
+        f'<progress max="1" value="{share:.3f}" aria-label="{escape(words)}"></progress></div>'
+    )
+
+
+def _models_tab(page: _Page) -> None:
+    library = page.library
+    chosen = page.network_menu("models-network", "Network to look at")
+    scores = gr.HTML(board(library, library.default), elem_id="models-board")
+    card = gr.HTML(model_page(library.entries[library.default]), elem_id="models-card")
+
+    @_told
+    def turned(name: str) -> tuple[str, str]:
+        library.predictor(name)  # refuses unknown names
+        return board(library, name), model_page(library.entries[name])
+
+    chosen.input(turned, chosen, [scores, card], api_visibility="private", show_progress="hidden")
+
+
+def _endpoints(page: _Page) -> None:
+    """What programs call: the same functions, with plain values as answers; hidden from the page."""
+    library = page.library
+    with gr.Row(visible=False):
+        picture = _picture("picture")
+        pictures = [_picture(name) for name in ("first", "second", "third")]
+        film, files = _as_file(gr.Video(label="film")), gr.File(label="files", file_count="multiple")
+        network = gr.Textbox(label="network", value="")
+        whole = gr.Checkbox(label="whole", value=False)
+        face = gr.Number(label="face", value=1, precision=0)
+        answer, image, trigger = gr.JSON(label="answer"), gr.Image(label="overlay", format="png"), gr.Button()
+
+    @_told
+    def recognise_picture(picture: str | None, network: str, whole: bool) -> dict[str, Any]:
+        """Find the faces of a picture and say which expression each shows.
+
+        Args:
+            picture: an image file.
+            network: a name out of /models; empty for the most accurate one.
+            whole: take the whole picture as one face instead of looking for faces.
+        """
+        predictor = library.predictor(network)
+        answers = recognise(open_picture(picture), predictor, whole=whole)
+        return {"network": predictor.card.name, "faces": answers_to_json(answers)}
+
+    @_told
+    def explain_face(picture: str | None, network: str, face: float) -> np.ndarray:
+        """Draw which parts of a face the answer rests on.
+
+        Args:
+            picture: an image file.
+            network: a name out of /models; empty for the most accurate one.
+            face: its number, 1 for the leftmost.
+        """
+        predictor = library.predictor(network)
+        answers = recognise(open_picture(picture), predictor)
+        if not 1 <= face <= len(answers):
+            raise ConfigError(f"face {face:.0f} is not there; the picture has {len(answers)}")
+        chosen = answers[int(face) - 1]
+        return overlay(chosen.crop, saliency(predictor, chosen.crop, chosen.expression))
+
+    @_told
+    def compare_faces(first: str | None, second: str | None, third: str | None) -> dict[str, Any]:
+        """Say whether two faces show the same expression, or which of three is the odd one out.
+
+        Args:
+            first: an image file.
+            second: an image file.
+            third: an image file, or nothing.
+        """
+        compared = compare_pictures(page.comparer, (first, second, third))
+        return comparison_to_json(compared, page.comparer.classes)
+
+    @_told
+    def read_film(film: str | None, network: str) -> dict[str, Any]:
+        """Say which expressions the faces of a film show over time; the first five minutes of it.
+
+        Args:
+            film: a video file.
+            network: a name out of /models; empty for the most accurate one.
+        """
+        *_, seen = watch_film(film, library.predictor(network))
+        return {
+            "seconds": None if seen.seconds != seen.seconds else round(seen.seconds, 2),
+            "watched": round(seen.watched, 2),
+            "csv": film_csv(seen),
+        }
+
+    @_told
+    def read_pictures(files: list[str] | None, network: str) -> dict[str, Any]:
+        """Say which expressions the faces of many pictures show.
+
+        Args:
+            files: image files, at most 500.
+            network: a name out of /models; empty for the most accurate one.
+        """
+        *_, (_, done) = read_many(files, library.predictor(network))
+        return {"csv": batch_csv(done), "unreadable": [entry.name for entry in done if entry.error]}
+
+    def list_models() -> list[dict[str, Any]]:
+        """List the networks with accuracy, cost and milliseconds a face."""
+        return models_to_json(library)
+
+    for name, handler, inputs, output in (
+        ("recognise", recognise_picture, [picture, network, whole], answer),
+        ("explain", explain_face, [picture, network, face], image),
+        ("compare", compare_faces, pictures, answer),
+        ("film", read_film, [film, network], answer),
+        ("batch", read_pictures, [files, network], answer),
+        ("models", list_models, None, answer),
+    ):
+        trigger.click(handler, inputs, output, api_name=name)

@@ -1,0 +1,170 @@
+"""Lines over time and points on scales, as SVG that takes its tones from the page; knows no network.
+
+The plots are plain SVG and not a plotting component's: the live one is redrawn ten times a second, and none
+of them may load a script or wait for one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+
+from demo.draw import colour_of
+
+__all__ = ["Point", "pareto_chart", "timeline"]
+
+_WIDE, _HIGH = 720, 220
+_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 14, 12, 30
+
+
+def timeline(times: Sequence[float], values: Mapping[str, Sequence[float]], *, label: str) -> str:
+    """Probabilities over seconds, one line an expression, with a legend.
+
+    Args:
+        times: seconds, rising; values: by expression, as many as `times`, 0–1; NaN where no face was seen.
+        label: what a screen reader says of the plot.
+    """
+    start, end = (times[0], times[-1]) if times else (0.0, 1.0)
+    span = max(end - start, 1e-9)
+
+    def across(time: float) -> float:
+        return _LEFT + (time - start) / span * (_WIDE - _LEFT - _RIGHT)
+
+    lines = "".join(
+        f'<path d="{_path([across(time) for time in times], series)}" stroke="{colour_of(name)}"/>'
+        for name, series in values.items()
+    )
+    marks = _share_marks(_HIGH)
+    for time in np.linspace(start, end, 5):
+        marks += f'<text x="{across(time):.0f}" y="{_HIGH - 10}" text-anchor="middle">{_clock(time)}</text>'
+    legend = "".join(
+        f'<li><span style="background:{colour_of(name)}"></span>{escape(name)}</li>' for name in values
+    )
+    return (
+        f'<figure class="chart"><svg viewBox="0 0 {_WIDE} {_HIGH}" role="img" aria-label="{escape(label)}">'
+        f'{marks}<g class="lines">{lines}</g></svg><ul class="legend">{legend}</ul></figure>'
+    )
+
+
+def _path(places: Sequence[float], series: Sequence[float]) -> str:
+    """SVG path commands; a gap where a value is NaN."""
+    commands, pen_down = [], False
+    for x, value in zip(places, series, strict=True):
+        if math.isnan(value):
+            pen_down = False
+            continue
+        y = _HIGH - _BOTTOM - value * (_HIGH - _TOP - _BOTTOM)
+        commands.append(f"{'L' if pen_down else 'M'}{x:.1f} {y:.1f}")
+        pen_down = True
+    return "".join(commands)
+
+
+def _share_marks(high: int) -> str:
+    marks = ""
+    for share in (0.0, 0.5, 1.0):
+        y = high - _BOTTOM - share * (high - _TOP - _BOTTOM)
+        marks += f'<line class="grid" x1="{_LEFT}" x2="{_WIDE - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        marks += f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{share:.0%}</text>'
+    return marks
+
+
+def _clock(seconds: float) -> str:
+    whole = int(max(0, seconds))
+    return f"{whole // 60}:{whole % 60:02}"
+
+
+@dataclass(frozen=True)
+class Point:
+    """One model on the plot of accuracy against cost.
+
+    Attributes:
+        name: shown beside it.
+        cost: multiply–accumulates of one face, above 0.
+        accuracy: with the ends of its 95% interval, 0–1.
+    """
+
+    name: str
+    cost: float
+    accuracy: float
+    low: float
+    high: float
+
+
+def pareto_chart(points: Sequence[Point], *, chosen: str) -> str:
+    """Accuracy against cost on a logarithmic scale; a line joins the models that no other beats in both."""
+    if not points:
+        return ""
+    high = 340
+    lowest = math.floor(math.log10(min(point.cost for point in points)))
+    highest = max(lowest + 1, math.ceil(math.log10(max(point.cost for point in points))))
+    bottom = math.floor(min(point.low for point in points) * 20) / 20
+    top = max(bottom + 0.05, math.ceil(max(point.high for point in points) * 20) / 20)
+
+    def across(cost: float) -> float:
+        return _LEFT + (math.log10(cost) - lowest) / (highest - lowest) * (_WIDE - _LEFT - _RIGHT)
+
+    def down(accuracy: float) -> float:
+        return high - 46 - (accuracy - bottom) / (top - bottom) * (high - 46 - _TOP)
+
+    marks = ""
+    for step in np.arange(bottom, top + 1e-9, 0.05 if top - bottom <= 0.4 else 0.1):
+        y = down(float(step))
+        marks += f'<line class="grid" x1="{_LEFT}" x2="{_WIDE - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        marks += f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{step:.0%}</text>'
+    for power in range(lowest, highest + 1):
+        x = across(10.0**power)
+        marks += f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{high - 46}"/>'
+        marks += f'<text x="{x:.1f}" y="{high - 28}" text-anchor="middle">{_amount(10.0**power)}</text>'
+    middle = (_LEFT + _WIDE - _RIGHT) / 2
+    marks += (
+        f'<text x="{middle}" y="{high - 8}" text-anchor="middle">multiply–accumulates for one face</text>'
+    )
+    front = _front(points)
+    path = "".join(
+        f"{'L' if index else 'M'}{across(point.cost):.1f} {down(point.accuracy):.1f}"
+        for index, point in enumerate(front)
+    )
+    body = f'<path class="front" d="{path}"/>' + "".join(
+        _dot(point, across(point.cost), down, best=point in front, chosen=point.name == chosen)
+        for point in points
+    )
+    told = ", ".join(f"{point.name} {point.accuracy:.1%}" for point in points)
+    return (
+        f'<figure class="chart pareto"><svg viewBox="0 0 {_WIDE} {high}" role="img"'
+        f' aria-label="Accuracy against cost: {escape(told)}">{marks}{body}</svg></figure>'
+    )
+
+
+def _dot(point: Point, x: float, down: object, *, best: bool, chosen: bool) -> str:
+    assert callable(down)
+    y = down(point.accuracy)
+    kind = " ".join(["dot", *(["best"] if best else []), *(["chosen"] if chosen else [])])
+    after = x < _WIDE - 150
+    told = f"{point.name}: {point.accuracy:.1%} ({point.low:.1%} to {point.high:.1%})"
+    return (
+        f'<g class="{kind}"><title>{escape(told)}</title>'
+        f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{down(point.low):.1f}" y2="{down(point.high):.1f}"/>'
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{7 if chosen else 5}"/>'
+        f'<text x="{x + (11 if after else -11):.1f}" y="{y + 4:.1f}"'
+        f' text-anchor="{"start" if after else "end"}">{escape(point.name)}</text></g>'
+    )
+
+
+def _front(points: Sequence[Point]) -> list[Point]:
+    """The points that no cheaper one equals in accuracy, from the cheapest on."""
+    front: list[Point] = []
+    for point in sorted(points, key=lambda point: (point.cost, -point.accuracy)):
+        if not front or point.accuracy > front[-1].accuracy:
+            front.append(point)
+    return front
+
+
+def _amount(value: float) -> str:
+    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= limit:
+            return f"{value / limit:.0f} {unit}"
+    return f"{value:.0f}"

@@ -1,0 +1,109 @@
+"""Faces and answers → pixels: boxes on pictures, crops, overlays, data addresses; knows no network."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from demo.recognise import Answer
+
+__all__ = ["annotate", "colour_of", "data_address", "overlay", "thumbnail"]
+
+# Seven tones that stay apart for common colour blindness too; words always stand beside them.
+_COLOURS = {
+    "angry": "#d6455d",
+    "disgust": "#5f9e4f",
+    "fear": "#8660c4",
+    "happy": "#e8a317",
+    "sad": "#3b82c4",
+    "surprise": "#13a89e",
+    "neutral": "#7d8899",
+}
+_OTHER_COLOURS = ("#c2577e", "#4a7fb5", "#a1812d", "#4f9488", "#9064a8", "#a66a4b")
+_LONGEST_SHOWN = 1600
+
+
+def colour_of(expression: str) -> str:
+    """An expression's tone, `#rrggbb`; the same one everywhere in the app."""
+    return _COLOURS.get(expression) or _OTHER_COLOURS[sum(expression.encode()) % len(_OTHER_COLOURS)]
+
+
+def annotate(image: np.ndarray, answers: Sequence[Answer]) -> np.ndarray:
+    """A copy of a picture, at most 1600 pixels long, with each face boxed and labelled.
+
+    Args:
+        image: uint8 (H, W, 3), RGB, 0–255.
+
+    Returns:
+        uint8 (H', W', 3), RGB.
+    """
+    scale = min(1.0, _LONGEST_SHOWN / max(image.shape[:2]))
+    if scale < 1:
+        image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    picture = Image.fromarray(image)
+    pen = ImageDraw.Draw(picture)
+    unit = max(picture.size) / 640
+    for answer in answers:
+        if answer.box is None:
+            continue
+        x, y, width, height = (value * scale for value in answer.box)
+        colour = colour_of(answer.expression)
+        line = max(2, round(2.5 * unit))
+        corner = min(width, height) / 8
+        pen.rounded_rectangle((x, y, x + width, y + height), corner, outline=colour, width=line)
+        # Labels shrink with small faces so that a crowd stays readable, but never below 10 pixels.
+        font = ImageFont.load_default(max(10.0, min(17 * unit, width / 5)))
+        words = f"{answer.number} {answer.label}" if len(answers) > 1 else answer.label
+        left, top, right, bottom = pen.textbbox((0, 0), words, font=font)
+        pad = max(2.0, font.size / 4)
+        wide, high = right - left + 2 * pad, bottom - top + 2 * pad
+        start = min(max(0.0, x), max(0.0, picture.width - wide))
+        over = y - high - line if y - high - line >= 0 else min(y + height + line, picture.height - high)
+        pen.rounded_rectangle((start, over, start + wide, over + high), pad, fill=colour)
+        pen.text((start + pad - left, over + pad - top), words, fill=_ink_on(colour), font=font)
+    return np.asarray(picture)
+
+
+def overlay(crop: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """A face with heat laid over it.
+
+    Args:
+        crop: uint8 (48, 48).
+        heat: float (48, 48), 0–1.
+
+    Returns:
+        uint8 (192, 192, 3), RGB.
+    """
+    large = cv2.cvtColor(cv2.resize(crop, (192, 192), interpolation=cv2.INTER_CUBIC), cv2.COLOR_GRAY2RGB)
+    warmth = np.clip(cv2.resize(heat, (192, 192), interpolation=cv2.INTER_CUBIC), 0, 1)
+    coloured = cv2.applyColorMap(np.rint(warmth * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[:, :, ::-1]
+    share = (0.75 * warmth**0.7)[:, :, None]
+    return np.rint(large * (1 - share) + coloured * share).astype(np.uint8)
+
+
+def thumbnail(image: np.ndarray, longest: int) -> np.ndarray:
+    """A copy whose longer side is at most so many pixels."""
+    scale = min(1.0, longest / max(image.shape[:2]))
+    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def data_address(image: np.ndarray, *, kind: str = "png") -> str:
+    """A picture as a `data:` address, so that showing it leaves no file on the server.
+
+    Args:
+        image: uint8 (H, W) gray or (H, W, 3) RGB.
+        kind: `png` or `jpeg`.
+    """
+    pixels = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    encoded = cv2.imencode(f".{kind}", pixels)[1]
+    return f"data:image/{kind};base64,{base64.b64encode(encoded.tobytes()).decode()}"
+
+
+def _ink_on(colour: str) -> str:
+    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 135 else "white"

@@ -1,0 +1,299 @@
+"""A film or many pictures → answers over time or by file, step by step; knows no page layout.
+
+Both are generators, so that whoever shows them can report progress and stop after any step.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from demo.charts import timeline
+from demo.draw import colour_of, data_address, thumbnail
+from demo.markup import csv_link, message, percent, table
+from demo.recognise import Answer, open_picture, recognise
+from zoo.errors import ImageError
+from zoo.pictures import MAX_PIXELS
+from zoo.predictor import Predictor
+
+__all__ = [
+    "MAX_FILES",
+    "MAX_SECONDS",
+    "Film",
+    "batch_csv",
+    "batch_page",
+    "film_csv",
+    "film_page",
+    "read_many",
+    "watch_film",
+]
+
+MAX_SECONDS = 300.0
+MAX_FILES = 500
+_STEP = 0.5  # seconds between the frames that are looked at
+_DETECTION = (320, 800)
+_ROWS_SHOWN = 200
+
+# What films begin with. A play list renamed to film.mp4 would make FFmpeg open other files and addresses.
+_FILM_STARTS = (b"\x1aE\xdf\xa3", b"RIFF", b"OggS", b"\0\0\1\xba", b"\0\0\1\xb3", b"FLV", b"G@", b"GIF8")
+_MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")
+
+
+@dataclass(frozen=True)
+class _KeyFrame:
+    seconds: float
+    expression: str
+    probability: float
+    picture: np.ndarray
+
+
+@dataclass
+class Film:
+    """What has been seen of a film so far.
+
+    Attributes:
+        name: of the file.
+        seconds: length of the whole film, as its header says; NaN where it says nothing.
+        watched: seconds from the start that have been looked at.
+        moments: time and faces of each frame looked at, the largest face first.
+    """
+
+    name: str
+    seconds: float
+    watched: float = 0.0
+    moments: list[tuple[float, tuple[Answer, ...]]] = field(default_factory=list)
+    _best: dict[str, _KeyFrame] = field(default_factory=dict)
+
+    @property
+    def progress(self) -> float:
+        """Share of what will be looked at, 0–1."""
+        length = min(self.seconds, MAX_SECONDS) if self.seconds > 0 else MAX_SECONDS
+        return min(1.0, self.watched / length)
+
+    @property
+    def key_frames(self) -> list[_KeyFrame]:
+        """The clearest frame of each expression that the largest face showed, in order of time."""
+        return sorted(self._best.values(), key=lambda frame: frame.seconds)
+
+
+def watch_film(path: str | Path | None, predictor: Predictor) -> Iterator[Film]:
+    """Look at two frames a second of the first five minutes.
+
+    Yields:
+        The same `Film` after each frame looked at; memory grows by some hundred bytes a frame.
+
+    Raises:
+        ImageError: there is no film, or it is none that can be decoded, or it has no frames.
+    """
+    if path is None:
+        raise ImageError("There is no film yet: upload one.")
+    path = Path(path)
+    _require_film(path)
+    # FFmpeg alone: other backends would take a name with a % for a series of pictures.
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    try:
+        if not capture.isOpened():
+            raise ImageError(f"{path.name}: is no film that can be decoded (MP4, WebM, AVI, MKV, MOV)")
+        wide, high = capture.get(cv2.CAP_PROP_FRAME_WIDTH), capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
+        if wide * high > MAX_PIXELS / 4:
+            raise ImageError(f"{path.name}: frames of {wide:.0f} × {high:.0f} are larger than allowed")
+        film = Film(path.name, _length(capture))
+        for seconds, frame in _sampled(capture):
+            answers = recognise(frame, predictor, sizes=_DETECTION)
+            answers = tuple(sorted(answers, key=_area, reverse=True))
+            film.watched = seconds
+            film.moments.append((seconds, answers))
+            _keep_best(film, seconds, frame, answers)
+            yield film
+        if not film.moments:
+            raise ImageError(f"{path.name}: holds no frames that can be decoded")
+        film.watched = min(film.seconds, MAX_SECONDS) if film.seconds > 0 else film.watched
+        yield film
+    finally:
+        capture.release()
+
+
+def _require_film(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            start = file.read(16)
+    except OSError as error:
+        raise ImageError(f"{path.name}: cannot be read ({error.strerror})") from error
+    if not start:
+        raise ImageError(f"{path.name}: is empty")
+    if start[4:8] not in _MP4_BOXES and not start.startswith(_FILM_STARTS):
+        raise ImageError(f"{path.name}: is no film that can be decoded (MP4, WebM, AVI, MKV, MOV)")
+
+
+def _length(capture: cv2.VideoCapture) -> float:
+    rate, frames = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
+    return frames / rate if rate > 0 and frames > 0 else math.nan
+
+
+def _sampled(capture: cv2.VideoCapture) -> Iterator[tuple[float, np.ndarray]]:
+    """Seconds and RGB frame, every half second up to the limit."""
+    rate = capture.get(cv2.CAP_PROP_FPS)
+    rate = rate if 1 <= rate <= 240 else 25.0
+    due, number = 0.0, 0
+    while capture.grab():
+        seconds = number / rate
+        number += 1
+        if seconds > MAX_SECONDS:
+            return
+        if seconds + 1e-6 < due:
+            continue
+        due = seconds + _STEP
+        done, frame = capture.retrieve()
+        if done and frame is not None and frame.size:
+            yield seconds, cv2.cvtColor(thumbnail(frame, 1280), cv2.COLOR_BGR2RGB)
+
+
+def _area(answer: Answer) -> int:
+    return answer.box[2] * answer.box[3] if answer.box else 0
+
+
+def _keep_best(film: Film, seconds: float, frame: np.ndarray, answers: tuple[Answer, ...]) -> None:
+    if not answers or answers[0].unsure:
+        return
+    first = answers[0]
+    known = film._best.get(first.expression)
+    if known is None or first.probability > known.probability:
+        picture = thumbnail(frame, 240)
+        film._best[first.expression] = _KeyFrame(seconds, first.expression, first.probability, picture)
+
+
+def film_page(film: Film, *, link: bool = True) -> str:
+    """The film's timeline, its key frames, and a link to the answers as CSV."""
+    seen = sum(bool(answers) for _, answers in film.moments)
+    told = (
+        f"A face is in {seen} of {len(film.moments)} frames looked at, {film.watched:.0f} s of {film.name}."
+    )
+    if film.seconds > MAX_SECONDS:
+        told += f" Only the first {MAX_SECONDS / 60:.0f} of {film.seconds / 60:.0f} minutes are looked at."
+    if not seen:
+        return message("No face found", told, kind="none")
+    names = next(answers[0].probabilities for _, answers in film.moments if answers)
+    series = {
+        name: [answers[0].probabilities[name] if answers else math.nan for _, answers in film.moments]
+        for name in names
+    }
+    times = [seconds for seconds, _ in film.moments]
+    strip = "".join(
+        f'<figure style="--tone:{colour_of(frame.expression)}">'
+        f'<img src="{data_address(frame.picture, kind="jpeg")}" alt="frame at {frame.seconds:.1f} seconds">'
+        f"<figcaption><strong>{escape(frame.expression)}</strong> {percent(frame.probability)}"
+        f" at {frame.seconds:.1f} s</figcaption></figure>"
+        for frame in film.key_frames
+    )
+    page = message("The largest face over time", told, kind="good")
+    page += timeline(times, series, label="Probabilities of the largest face over the film")
+    page += f'<h3>Clearest moments</h3><div class="strip">{strip}</div>' if strip else ""
+    return page + (csv_link(film_csv(film), f"{Path(film.name).stem}.csv") if link else "")
+
+
+def film_csv(film: Film) -> str:
+    """One row a face of each frame looked at; face 1 is the largest."""
+    classes = next((tuple(answers[0].probabilities) for _, answers in film.moments if answers), ())
+    rows = [
+        (f"{seconds:.2f}", number, *_cells(answer))
+        for seconds, answers in film.moments
+        for number, answer in enumerate(answers, start=1)
+    ]
+    return _csv_text(("seconds", "face", *_HEADINGS, *classes), rows)
+
+
+@dataclass(frozen=True)
+class _Read:
+    """One picture of many: its faces, or what is wrong with it."""
+
+    name: str
+    answers: tuple[Answer, ...] = ()
+    error: str = ""
+
+
+def read_many(paths: Sequence[str | Path] | None, predictor: Predictor) -> Iterator[tuple[int, list[_Read]]]:
+    """Recognise picture after picture; one that can't be read is a row that says why.
+
+    Yields:
+        How many there are, and what has been read so far, after each picture.
+
+    Raises:
+        ImageError: there are none, or more than 500.
+    """
+    if not paths:
+        raise ImageError("There are no pictures yet: upload some.")
+    if len(paths) > MAX_FILES:
+        raise ImageError(f"{len(paths)} pictures are more than the {MAX_FILES} allowed at once")
+    read: list[_Read] = []
+    for path in map(Path, paths):
+        try:
+            read.append(_Read(path.name, recognise(open_picture(path), predictor)))
+        except ImageError as error:
+            read.append(_Read(path.name, error=str(error)))
+        yield len(paths), read
+
+
+def batch_page(read: Sequence[_Read], *, link: bool = True) -> str:
+    """A table of the faces, and a link to the answers as CSV."""
+    faces = sum(len(entry.answers) for entry in read)
+    broken = sum(bool(entry.error) for entry in read)
+    title = f"{_count(faces, 'face')} in {_count(len(read), 'picture')}"
+    told = f"{_count(broken, 'file')} could not be read; the table says why." if broken else ""
+    rows: list[tuple[object, ...]] = []
+    for entry in read:
+        if entry.error:
+            rows.append((entry.name, "", "not read", "", entry.error.removeprefix(f"{entry.name}: ")))
+        elif not entry.answers:
+            rows.append((entry.name, "", "no face", "", ""))
+        for answer in entry.answers:
+            sure = "unsure" if answer.unsure else ""
+            rows.append((entry.name, answer.number, answer.expression, percent(answer.probability), sure))
+    headings = ("file", "face", "expression", "probability", "note")
+    caption = "Faces by picture"
+    if len(rows) > _ROWS_SHOWN:
+        caption += f" (the first {_ROWS_SHOWN} of {len(rows)} rows; the CSV has all)"
+    page = message(title, told, kind="unsure" if broken else "good")
+    page += table(headings, rows[:_ROWS_SHOWN], caption=caption)
+    return page + (csv_link(batch_csv(read), "expressions.csv") if link else "")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def batch_csv(read: Sequence[_Read]) -> str:
+    """One row a face; a picture without a face, or one that can't be read, is a row, too."""
+    classes = next((tuple(entry.answers[0].probabilities) for entry in read if entry.answers), ())
+    rows: list[tuple[object, ...]] = []
+    for entry in read:
+        rows += [(entry.name, answer.number, *_cells(answer)) for answer in entry.answers]
+        if not entry.answers:
+            rows.append((entry.name, 0, "", "", "", "", entry.error or "no face"))
+    return _csv_text(("file", "face", *_HEADINGS, *classes), rows)
+
+
+_HEADINGS = ("x", "y", "width", "height", "expression", "probability")
+
+
+def _cells(answer: Answer) -> tuple[object, ...]:
+    box = answer.box or ("",) * 4
+    numbers = (f"{value:.4f}" for value in answer.probabilities.values())
+    return (*box, answer.expression, f"{answer.probability:.4f}", *numbers)
+
+
+def _csv_text(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(headings)
+    for row in rows:
+        # A file name that begins like a formula would be run by a spreadsheet.
+        writer.writerow([f"'{cell}" if str(cell)[:1] in ("=", "+", "-", "@") else cell for cell in row])
+    return text.getvalue()
