@@ -169,7 +169,10 @@ def _parse_block(block: bytes, columns: _Columns) -> _Rows | None:
         usages = [_USAGES.get(_field(block, row, columns.usage), _NO_USAGE) for row in fields]
     if _NO_LABEL in labels or (columns.usage is not None and _NO_USAGE in usages):
         return None
-    faces = _parse_pixels(block, [(row[columns.pixels] + 1, row[columns.pixels + 1]) for row in fields])
+    spans = [(row[columns.pixels] + 1, row[columns.pixels + 1]) for row in fields]
+    # The last field of a line with a Windows line break ends one byte earlier.
+    spans = [(start, stop - block.endswith(b"\r", start, stop)) for start, stop in spans]
+    faces = _parse_pixels(block, spans)
     if faces is None:
         return None
     return _Rows(faces, bytes(labels), bytes(usages))

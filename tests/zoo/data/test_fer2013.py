@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.zoo.data.small_fer2013 import HEADER, pixel_text, random_faces, row, write_csv
+from zoo.data import fer2013
 from zoo.data.emotions import EMOTIONS
 from zoo.data.fer2013 import load_fer2013, parse_fer2013
 from zoo.errors import DataError
@@ -56,6 +57,23 @@ def test_columns_in_any_order_and_dress(
     dataset = load_fer2013(path)
     assert np.array_equal(dataset.faces, faces)
     assert (dataset.labels.tolist(), dataset.usage.tolist()) == ([4, 5, 6], [0, 1, 2])
+
+
+@pytest.mark.parametrize("header", ["emotion,pixels,Usage", "emotion, Usage, pixels"])
+@pytest.mark.parametrize("line_break", ["\n", "\r\n"])
+def test_kaggles_files_are_never_read_line_by_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, header: str, line_break: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("the slow way, 40 times as long")
+
+    monkeypatch.setattr(fer2013, "_parse_lines", refuse)
+    fields = {"emotion": "5", "pixels": pixel_text(random_faces(1)[0]), "Usage": "Training"}
+    line = ",".join(fields[name.strip()] for name in header.split(","))
+    path = tmp_path / "plain.csv"
+    path.write_bytes(line_break.join([header, *[line] * 70, ""]).encode())
+    dataset = load_fer2013(path)
+    assert np.array_equal(dataset.faces, random_faces(1).repeat(70, axis=0))
 
 
 def test_without_usage_column(tmp_path: Path) -> None:
