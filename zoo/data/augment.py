@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.data.dataset import FACE_SIZE
-from zoo.networks.config import require
+from zoo.networks.config import require, require_types
 
 __all__ = ["Augmentation", "augment"]
 
@@ -36,6 +36,7 @@ class Augmentation:
     strength: float = 1.0
 
     def __post_init__(self) -> None:
+        require_types(self)
         for name, limit in (("rotate", 180), ("shift", 0.5), ("scale", 0.9), ("shear", 45), ("erase", 1)):
             value = getattr(self, name)
             require(0 <= value <= limit, name, value, f"0 to {limit}")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import types
+import typing
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Self
 
 from zoo.data.emotions import EMOTIONS
 from zoo.errors import ConfigError
 
-__all__ = ["CHANNELS", "Cost", "NetworkConfig", "require", "require_choice"]
+__all__ = ["CHANNELS", "Cost", "NetworkConfig", "require", "require_choice", "require_types"]
 
 CHANNELS = ("gray", "sobel", "contrast")
 
@@ -35,6 +37,32 @@ def require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     require(value in choices, name, value, "one of " + ", ".join(choices))
 
 
+def require_types(config: Any) -> None:
+    """Raise `ConfigError` unless every field of a dataclass has the type that it declares.
+
+    Configs come from JSON files and command lines, too. Whole numbers pass as floats, and nothing but them.
+    """
+    declared = typing.get_type_hints(type(config))
+    for field in dataclasses.fields(config):
+        value, kind = getattr(config, field.name), declared[field.name]
+        require(_has_type(value, kind), field.name, value, f"a value of type {_words(kind)}")
+
+
+def _has_type(value: object, declared: Any) -> bool:
+    if typing.get_origin(declared) is tuple:
+        inner = typing.get_args(declared)[0]
+        return isinstance(value, tuple) and all(_has_type(entry, inner) for entry in value)
+    if typing.get_origin(declared) is types.UnionType:
+        return any(_has_type(value, choice) for choice in typing.get_args(declared))
+    if isinstance(value, bool):
+        return declared is bool
+    return isinstance(value, (int, float) if declared is float else declared)
+
+
+def _words(declared: Any) -> str:
+    return declared.__name__ if isinstance(declared, type) else str(declared)
+
+
 @dataclass(frozen=True)
 class NetworkConfig:
     """Base of all network configs: a config describes its network completely.
@@ -50,7 +78,8 @@ class NetworkConfig:
     channels: tuple[str, ...] = ("gray",)
 
     def __post_init__(self) -> None:
-        require(isinstance(self.classes, int) and self.classes >= 2, "classes", self.classes, "at least 2")
+        require_types(self)
+        require(self.classes >= 2, "classes", self.classes, "at least 2")
         require(
             len(self.channels) > 0
             and len(set(self.channels)) == len(self.channels)

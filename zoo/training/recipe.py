@@ -9,7 +9,7 @@ from typing import Any
 
 from zoo.data.augment import Augmentation
 from zoo.data.balance import BALANCES
-from zoo.networks.config import require, require_choice
+from zoo.networks.config import require, require_choice, require_types
 
 __all__ = ["OPTIMIZERS", "SCHEDULES", "Recipe", "learning_rate_factor"]
 
@@ -69,6 +69,7 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        require_types(self)
         require(self.epochs >= 1, "epochs", self.epochs, "at least 1")
         require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
         require_choice("optimizer", self.optimizer, OPTIMIZERS)
@@ -98,7 +99,9 @@ class Recipe:
         Raises:
             ConfigError: a field is unknown, or has a value that it cannot have.
         """
-        for owner, given in ((cls, values), (Augmentation, values.get("augmentation", {}))):
+        inner = values.get("augmentation", {})
+        require(isinstance(inner, dict), "augmentation", inner, "an object with fields")
+        for owner, given in ((cls, values), (Augmentation, inner)):
             known = {entry.name for entry in dataclasses.fields(owner)}
             unknown = sorted(set(given) - known)
             require(
