@@ -73,12 +73,15 @@ def _photograph(plane: Plane, draws: Draws, grain: np.ndarray, wild: float) -> n
     contrast = draws.uniform(0.75, 1.25) * (1.0 - 0.45 * dim)
     middle = draws.bell(0.5, 0.22 * wild)
     tone = (tone - 0.5) * contrast + middle
+    size = tone.shape[1]
     blur = draws.uniform() * draws.uniform(0.2, 1.9) * wild
     for step in range(3):
         share = np.clip(blur - step, 0.0, 1.0)
         for axis in (1, 2):
-            before, after = np.roll(tone, 1, axis), np.roll(tone, -1, axis)
-            tone = tone + share * (0.25 * (before + after) - 0.5 * tone)
+            # The frame's own edge goes on outside it.
+            before, after = np.arange(-1, size - 1).clip(0), np.arange(1, size + 1).clip(max=size - 1)
+            around = tone.take(before, axis) + tone.take(after, axis)
+            tone = tone + share * (0.25 * around - 0.5 * tone)
     noise = draws.uniform() * draws.uniform(0.01, 0.13) * draws.uniform(0.3, 1.0) * wild
     tone = tone + noise * grain
     return np.floor(np.clip(tone, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
