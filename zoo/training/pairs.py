@@ -1,0 +1,460 @@
+"""Trains comparison networks, one result per epoch, a checkpoint after each; knows nothing of commands."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from sklearn.metrics import roc_auc_score
+from torch import Tensor, nn
+
+from zoo.data.augment import augment
+from zoo.data.balance import epoch_rows
+from zoo.data.batches import evaluation_batches
+from zoo.data.channels import Preprocess
+from zoo.data.dataset import FaceDataset
+from zoo.data.pairs import MARGIN, Pairs, Triplets
+from zoo.errors import ConfigError
+from zoo.networks.comparison import ComparisonNetwork
+from zoo.networks.config import require, require_choice
+from zoo.training.checkpoint import load_checkpoint, save_checkpoint
+from zoo.training.device import autocast, pick_precision
+from zoo.training.loop import DivergedError, _Average, _make_optimizer, _Plateau, _PlateauState
+from zoo.training.pair_losses import all_pairs, contrastive_loss, pair_loss, triplet_loss, vote_triplets
+from zoo.training.pair_measure import best_threshold
+from zoo.training.recipe import Recipe, learning_rate_factor
+
+__all__ = ["LOSSES", "Objective", "PairData", "PairEpoch", "PairTrainer", "embed_faces"]
+
+LOSSES = ("pair", "contrastive", "triplet", "both")
+_EVALUATION_BATCH = 128
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a comparison network is trained for.
+
+    Attributes:
+        loss: `pair` (binary cross-entropy), `contrastive`, `triplet` (two hinges) or `both` (pair, triplet).
+        classification: weight of the cross-entropy of the labels; 0 where the network names no expressions.
+        frozen: the backbone stays as it is; its features are computed once, of `views` variations of a face.
+        views: the first is the face itself, the others are augmented.
+    """
+
+    loss: str = "both"
+    classification: float = 1.0
+    frozen: bool = False
+    views: int = 4
+
+    def __post_init__(self) -> None:
+        require_choice("loss", self.loss, LOSSES)
+        require(self.classification >= 0, "classification", self.classification, "at least 0")
+        require(self.views >= 1, "views", self.views, "at least 1")
+
+
+@dataclass(frozen=True)
+class PairData:
+    """What a comparison network is trained with and selected by.
+
+    Attributes:
+        dataset: the faces; its votes decide the triplets of a batch.
+        train: int64 (N,), the rows to train with.
+        held_out: pairs of other rows, which select the epoch.
+        pairs, triplets: lists to train with; where both are None, every batch is a set of faces that are all
+            compared with each other.
+    """
+
+    dataset: FaceDataset
+    train: np.ndarray
+    held_out: Pairs
+    pairs: Pairs | None = None
+    triplets: Triplets | None = None
+
+    @property
+    def listed(self) -> bool:
+        """Whether lists rather than sets of faces are trained with."""
+        return self.pairs is not None or self.triplets is not None
+
+
+@dataclass(frozen=True)
+class PairEpoch:
+    """What one epoch, counted from 1, came to; `loss`, `auc` and `accuracy` are those of the held-out pairs.
+
+    The accuracy is that of the best threshold for these same pairs.
+    """
+
+    epoch: int
+    learning_rate: float
+    train_loss: float
+    loss: float
+    auc: float
+    accuracy: float
+    seconds: float
+
+
+class _Batch(NamedTuple):
+    """What one step learns from: rows of faces, or places in the lists."""
+
+    rows: Tensor | None = None
+    pairs: Tensor | None = None
+    triplets: Tensor | None = None
+
+
+class PairTrainer:
+    """Trains one comparison network.
+
+    Order, augmentation and dropout of an epoch follow from the recipe's seed and the epoch's number, so a
+    resumed run gives the same numbers as one never interrupted.
+
+    Args:
+        network: changed in place. Its backbone may hold trained weights.
+        recipe: `batch_size` counts faces, or list entries where lists are given; `label_smoothing` and the
+            votes (`soft_labels`) belong to the classification; `balance` other than `none` makes sets of
+            faces balanced. `mixup` is not used.
+        preprocess: what the network sees of a face.
+        identity: plain values that a checkpoint must have been written with.
+
+    Raises:
+        ConfigError: the objective needs votes, or distances, that are not there.
+    """
+
+    def __init__(
+        self,
+        network: ComparisonNetwork,
+        recipe: Recipe,
+        objective: Objective,
+        data: PairData,
+        preprocess: Preprocess,
+        *,
+        device: torch.device,
+        checkpoint: Path | None = None,
+        identity: dict[str, object] | None = None,
+    ) -> None:
+        _check(objective, data)
+        self.recipe, self.objective, self.data, self.device = recipe, objective, data, device
+        self.preprocess = preprocess.to(device)
+        self.network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.history: list[PairEpoch] = []
+        self._precision = pick_precision(device)
+        self._checkpoint = checkpoint
+        self._identity = {
+            **(identity or {}),
+            "recipe": recipe.to_json(),
+            "objective": asdict(objective),
+            "data": data.dataset.fingerprint,
+            "train": int(np.bitwise_xor.reduce(data.train * 2654435761 % (1 << 32), initial=0)),
+            "held_out": data.held_out.fingerprint,
+        }
+        for parameter in self.network.backbone.parameters():
+            parameter.requires_grad_(not objective.frozen)
+        self._average = _Average(self.network, recipe.average) if recipe.average else None
+        self._optimizer = _make_optimizer(self.network, recipe)
+        self._plateau = _Plateau(recipe)
+        self._best: dict[str, Tensor] | None = None
+        self._labels = torch.from_numpy(data.dataset.labels).to(device)
+        votes = data.dataset.votes
+        self._votes = (
+            None if votes is None else torch.from_numpy(np.array(votes, dtype=np.float32)).to(device)
+        )
+        self._resume()
+        self._features = self._frozen_features() if objective.frozen else None
+
+    @property
+    def best(self) -> PairEpoch | None:
+        """The epoch that `finish` restores: the best area under the curve, the earliest of equals."""
+        if not self.history or self.recipe.keep == "last":
+            return self.history[-1] if self.history else None
+        return max(self.history, key=lambda result: result.auc)
+
+    def epochs(self) -> Iterator[PairEpoch]:
+        """Train on; yields after each epoch, once its checkpoint is written.
+
+        Raises:
+            DivergedError: the loss is no longer finite.
+        """
+        while len(self.history) < self.recipe.epochs and not self._stopped_early():
+            start, number = time.perf_counter(), len(self.history)
+            rate, train_loss = self._train(number)
+            if not math.isfinite(train_loss):
+                raise DivergedError(f"the training loss of epoch {number + 1} is {train_loss}")
+            loss, auc, accuracy = self._validate()
+            seconds = time.perf_counter() - start
+            result = PairEpoch(number + 1, rate, train_loss, loss, auc, accuracy, seconds)
+            self.history.append(result)
+            self._plateau.update(loss)
+            if self.recipe.keep == "best" and self.best is result:
+                self._best = {name: value.clone() for name, value in self._evaluated().items()}
+            self._save()
+            yield result
+
+    def finish(self) -> ComparisonNetwork:
+        """The network with the weights of `best`, on the CPU, in evaluation mode."""
+        self.network.load_state_dict(self._evaluated() if self._best is None else self._best)
+        return self.network.cpu().float().eval()
+
+    def _train(self, number: int) -> tuple[float, float]:
+        recipe = self.recipe
+        seed = (recipe.seed * 1_000_003 + number) * 2 % (1 << 62)
+        torch.manual_seed(seed)
+        order = torch.Generator().manual_seed(seed)
+        variation = torch.Generator(self.device).manual_seed(seed + 1)
+        self.network.train()
+        if self.objective.frozen:
+            self.network.backbone.eval()
+        batches = list(self._batches(order))
+        total, rate = torch.zeros((), device=self.device), 0.0
+        for step, batch in enumerate(batches):
+            factor = learning_rate_factor(recipe, number + step / len(batches)) * self._plateau.factor
+            rate = recipe.learning_rate * factor
+            for group in self._optimizer.param_groups:
+                group["lr"] = rate
+            loss = torch.zeros((), device=self.device)
+            if batch.rows is not None:
+                loss = loss + self._set_of_faces(batch.rows, order, variation)
+            if batch.pairs is not None:
+                loss = loss + self._listed_pairs(batch.pairs, variation)
+            if batch.triplets is not None:
+                loss = loss + self._listed_triplets(batch.triplets, variation)
+            self._optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            self._optimizer.step()
+            if self._average:
+                self._average.update()
+            total += loss.detach()
+        return rate, float(total) / len(batches)
+
+    def _batches(self, order: torch.Generator) -> Iterator[_Batch]:
+        size, data = self.recipe.batch_size, self.data
+        if not data.listed:
+            labels = data.dataset.labels[data.train]
+            balance, strength = self.recipe.balance, self.recipe.balance_strength
+            rows = torch.from_numpy(data.train)[epoch_rows(labels, balance, strength, order)]
+            size = min(size, len(rows))
+            # The last, smaller set is left out: its batch-norm statistics would be off.
+            for start in range(0, len(rows) - size + 1, size):
+                yield _Batch(rows=rows[start : start + size])
+            return
+        lists = (
+            data.pairs if self.objective.loss != "triplet" else None,
+            data.triplets if self.objective.loss in ("triplet", "both") else None,
+        )
+        pairs, triplets = (
+            () if entries is None else torch.randperm(len(entries), generator=order).split(size)
+            for entries in lists
+        )
+        for step in range(max(len(pairs), len(triplets))):
+            yield _Batch(
+                pairs=pairs[step % len(pairs)] if pairs else None,
+                triplets=triplets[step % len(triplets)] if triplets else None,
+            )
+
+    def _see(self, rows: Tensor, generator: torch.Generator) -> Tensor:
+        """Features of the rows' faces, varied: float32 (N, D)."""
+        if self._features is not None:
+            view = torch.randint(len(self._features), (len(rows),), generator=generator, device=self.device)
+            return self._features[view, rows.to(self.device)]
+        augmentation = self.recipe.augmentation
+        faces = torch.from_numpy(self.data.dataset.faces[rows.numpy()]).to(self.device)
+        flipped = None
+        if augmentation.flip:
+            flipped = torch.rand(len(rows), generator=generator, device=self.device) < 0.5
+        images = self.preprocess(augment(faces, augmentation, flipped=flipped, generator=generator))
+        with autocast(self.device, self._precision):
+            return self.network.features(images.contiguous(memory_format=torch.channels_last)).float()
+
+    def _set_of_faces(self, rows: Tensor, order: torch.Generator, variation: torch.Generator) -> Tensor:
+        features = self._see(rows, variation)
+        rows = rows.to(self.device)
+        embeddings, labels = self.network.embed(features), self._labels[rows]
+        loss = torch.zeros((), device=self.device)
+        if self.objective.loss != "triplet":
+            first, second, same, weight = all_pairs(labels, len(self.data.dataset.classes))
+            loss = loss + self._pairwise(embeddings[first], embeddings[second], same, weight)
+        if self.objective.loss in ("triplet", "both"):
+            assert self._votes is not None
+            (first, second, odd), kind = vote_triplets(self._votes[rows], margin=MARGIN, generator=order)
+            loss = loss + self._three(embeddings[first], embeddings[second], embeddings[odd], kind)
+        logits = None if self.objective.frozen else self.network.classify(features)
+        if logits is not None and self.objective.classification:
+            targets = labels if self._votes is None or not self.recipe.soft_labels else self._votes[rows]
+            smoothing = self.recipe.label_smoothing
+            classification = nn.functional.cross_entropy(logits.float(), targets, label_smoothing=smoothing)
+            loss = loss + self.objective.classification * classification
+        return loss
+
+    def _listed_pairs(self, places: Tensor, variation: torch.Generator) -> Tensor:
+        assert self.data.pairs is not None
+        chosen = places.numpy()
+        rows = np.concatenate([self.data.pairs.first[chosen], self.data.pairs.second[chosen]])
+        first, second = self.network.embed(self._see(torch.from_numpy(rows), variation)).chunk(2)
+        same = torch.from_numpy(self.data.pairs.same[chosen]).to(self.device)
+        return self._pairwise(first, second, same, None)
+
+    def _listed_triplets(self, places: Tensor, variation: torch.Generator) -> Tensor:
+        assert self.data.triplets is not None
+        chosen, lists = places.numpy(), self.data.triplets
+        rows = np.concatenate([lists.first[chosen], lists.second[chosen], lists.odd[chosen]])
+        first, second, odd = self.network.embed(self._see(torch.from_numpy(rows), variation)).chunk(3)
+        kind = torch.from_numpy(lists.kind[chosen].astype(np.int64)).to(self.device)
+        return self._three(first, second, odd, kind)
+
+    def _pairwise(self, first: Tensor, second: Tensor, same: Tensor, weight: Tensor | None) -> Tensor:
+        if self.objective.loss == "contrastive":
+            return contrastive_loss(self.network.distance(first, second), same, weight)
+        return pair_loss(self.network.compare(first, second), same, weight)
+
+    def _three(self, first: Tensor, second: Tensor, odd: Tensor, kind: Tensor) -> Tensor:
+        distance = self.network.distance
+        return triplet_loss(distance(first, second), distance(first, odd), distance(second, odd), kind)
+
+    def _validate(self) -> tuple[float, float, float]:
+        """Loss, area under the curve and best accuracy on the held-out pairs."""
+        live = {name: value.clone() for name, value in self.network.state_dict().items()}
+        self.network.load_state_dict(self._evaluated())
+        pairs = self.data.held_out
+        rows, places = np.unique(np.concatenate([pairs.first, pairs.second]), return_inverse=True)
+        if self._features is not None:
+            self.network.eval()
+            with torch.inference_mode():
+                plain = self._features[0, torch.from_numpy(rows).to(self.device)].float()
+                embeddings = self.network.embed(plain)
+        else:
+            faces = self.data.dataset.faces[rows]
+            found, _ = embed_faces(self.network, faces, self.preprocess, device=self.device)
+            embeddings = torch.from_numpy(found).to(self.device)
+        with torch.inference_mode():
+            first, second = embeddings[places[: len(pairs)]], embeddings[places[len(pairs) :]]
+            logits = self.network.compare(first, second)
+            loss = float(pair_loss(logits, torch.from_numpy(pairs.same).to(self.device)))
+        scores = logits.double().cpu().numpy()
+        self.network.load_state_dict(live)
+        accuracy = float(((scores >= best_threshold(scores, pairs.same)) == pairs.same).mean())
+        return loss, float(roc_auc_score(pairs.same, scores)), accuracy
+
+    def _frozen_features(self) -> Tensor:
+        """Features of every view of every face that is trained with or selects: float32 (views, rows, D)."""
+        data, recipe = self.data, self.recipe
+        lists = [data.held_out.first, data.held_out.second, data.train]
+        needed = np.unique(np.concatenate(lists))
+        generator = torch.Generator().manual_seed(recipe.seed)
+        views: list[Tensor] = []
+        for number in range(self.objective.views):
+            faces = data.dataset.faces[needed]
+            if number:
+                flipped = (
+                    torch.rand(len(faces), generator=generator) < 0.5 if recipe.augmentation.flip else None
+                )
+                varied = augment(
+                    torch.from_numpy(faces), recipe.augmentation, flipped=flipped, generator=generator
+                )
+                faces = varied.round().clamp(0, 255).byte().numpy()
+            found = _features(self.network, faces, self.preprocess, self.device, self._precision)
+            whole = torch.zeros((len(data.dataset), found.shape[1]))
+            whole[torch.from_numpy(needed)] = found
+            views.append(whole)
+        return torch.stack(views).to(self.device)
+
+    def _evaluated(self) -> dict[str, Tensor]:
+        return self._average.state if self._average else self.network.state_dict()
+
+    def _stopped_early(self) -> bool:
+        if self.recipe.patience is None or not self.history:
+            return False
+        best = max(self.history, key=lambda result: result.auc)
+        return len(self.history) - best.epoch >= self.recipe.patience
+
+    def _save(self) -> None:
+        if self._checkpoint is not None:
+            state = {
+                "identity": self._identity,
+                "network": self.network.state_dict(),
+                "optimizer": self._optimizer.state_dict(),
+                "history": [asdict(result) for result in self.history],
+                "plateau": dataclasses.asdict(self._plateau.state),
+                "average": self._average.checkpoint() if self._average else None,
+                "best": self._best,
+            }
+            save_checkpoint(self._checkpoint, state)
+
+    def _resume(self) -> None:
+        state = load_checkpoint(self._checkpoint, self.device) if self._checkpoint else None
+        if state is None:
+            return
+        for name, value in self._identity.items():
+            if state["identity"].get(name) != value:
+                raise ConfigError(
+                    f"checkpoint {self._checkpoint} belongs to a run with another {name}; "
+                    "required: the same run, or another place for the checkpoint"
+                )
+        self.network.load_state_dict(state["network"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self.history = [PairEpoch(**entry) for entry in state["history"]]
+        self._plateau.state = _PlateauState(**state["plateau"])
+        self._best = state["best"]
+        if self._average:
+            self._average.restore(state["average"])
+
+
+def embed_faces(
+    network: ComparisonNetwork,
+    faces: np.ndarray,
+    preprocess: Preprocess,
+    *,
+    device: torch.device,
+    batch_size: int = _EVALUATION_BATCH,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Describe faces in evaluation mode, in float32.
+
+    Args:
+        faces: uint8 (N, 48, 48), N at least 1.
+
+    Returns:
+        embeddings float32 (N, E), and expression logits float32 (N, classes) or None.
+    """
+    network.eval()
+    embeddings, logits = [], []
+    with torch.inference_mode():
+        for images in evaluation_batches(faces, preprocess, batch_size=batch_size, device=device):
+            embedding, answer = network.describe(images)
+            embeddings.append(embedding.float())
+            if answer is not None:
+                logits.append(answer.float())
+    named = torch.cat(logits).cpu().numpy() if logits else None
+    return torch.cat(embeddings).cpu().numpy(), named
+
+
+def _features(
+    network: ComparisonNetwork,
+    faces: np.ndarray,
+    preprocess: Preprocess,
+    device: torch.device,
+    precision: torch.dtype,
+) -> Tensor:
+    network.eval()
+    parts = []
+    with torch.inference_mode(), autocast(device, precision):
+        batches = evaluation_batches(faces, preprocess, batch_size=_EVALUATION_BATCH, device=device)
+        for images in batches:
+            parts.append(network.features(images).float().cpu())
+    return torch.cat(parts)
+
+
+def _check(objective: Objective, data: PairData) -> None:
+    if data.listed:
+        wanted = {"pair": data.pairs, "contrastive": data.pairs, "triplet": data.triplets}
+        given = data.pairs if objective.loss == "both" and data.triplets is not None else None
+        require(
+            wanted.get(objective.loss, given) is not None, "loss", objective.loss, "one that the lists suit"
+        )
+    elif objective.loss in ("triplet", "both") and data.dataset.votes is None:
+        raise ConfigError(
+            f"loss {objective.loss!r} needs annotators' votes, which {data.dataset.name} has none of; "
+            "required: --ferplus CSV, or the loss pair or contrastive"
+        )
