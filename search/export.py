@@ -80,7 +80,7 @@ def train_trial(task: ExportTask) -> None:
 def _train_trial(task: ExportTask) -> None:
     import torch
 
-    from search.study import load_study, settings_of
+    from search.study import load_study, quiet_optuna, settings_of
     from zoo.data import load_dataset, split_from_json
     from zoo.networks import config_from_json
     from zoo.training.device import pick_device
@@ -88,6 +88,7 @@ def _train_trial(task: ExportTask) -> None:
     from zoo.training.recipe import Recipe
     from zoo.training.session import train_and_save
 
+    quiet_optuna()
     torch.set_num_threads(task.threads)
     study = load_study(task.places)
     trial = study.get_trials(deepcopy=False)[task.trial]
@@ -244,9 +245,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
 
     from search.processes import plan_workers
-    from search.study import Places, StudyError, load_study, settings_of
+    from search.study import Places, StudyError, load_study, quiet_optuna, settings_of
     from zoo.console import stderr
 
+    quiet_optuna()
     places = Places.of(options.study, options.storage)
     study = load_study(places)
     settings = settings_of(study)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.process import BaseProcess
@@ -17,6 +16,10 @@ from search.worker import EXIT_ERROR
 __all__ = ["Crew", "plan_devices", "plan_workers"]
 
 _MOST_DEATHS = 10
+
+# glibc gives large blocks back to the system at once and then pays for their pages again in every step: keeping
+# them trains 5% (bfloat16) to 20% (float32) faster on a CPU.
+_MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 33)}
 
 
 def plan_workers(workers: str, device: str) -> int:
@@ -64,6 +67,7 @@ class Crew:
         self._target = target
         self._processes: dict[int, tuple[BaseProcess, Any]] = {}
         self.deaths = 0
+        os.environ.update({name: os.environ.get(name, value) for name, value in _MALLOC.items()})
         for number, task in enumerate(tasks):
             self._start(number, task)
 
@@ -110,8 +114,3 @@ class Crew:
                 process.kill()
                 process.join()
         self._processes.clear()
-
-
-def ignore_interrupts() -> None:
-    """A second Ctrl-C doesn't interrupt the ending of a run."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

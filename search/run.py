@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_EPOCHS, _EPOCHS_DRAWN = 12, 8
+_EPOCHS = 12
 _MACS_CPU, _MACS_DRAWN = 100_000_000, 20_000_000
 # With a timeout, so much of the time is for the search; the rest trains the best network in full.
 _SEARCH_SHARE = 0.5
@@ -39,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     study.add_argument(
         "--timeout", metavar="TIME", help="for everything, final training included: 90s, 60m, 1h30m"
     )
-    study.add_argument("--epochs", type=int, help=f"of a trial (default: {_EPOCHS}; drawn: {_EPOCHS_DRAWN})")
+    study.add_argument("--epochs", type=int, help=f"of a trial (default: {_EPOCHS})")
     study.add_argument(
         "--max-macs",
         metavar="COUNT",
@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     started = time.time()
 
     from search.settings import StudySettings, parse_seconds
-    from search.study import Places, StudyError
+    from search.study import Places, StudyError, quiet_optuna
     from zoo.console import stderr
     from zoo.data import load_dataset, make_split
     from zoo.training.device import pick_device
@@ -79,6 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         value = getattr(options, name)
         if value is not None and value < least:
             raise StudyError(f"--{name.replace('_', '-')} is {value}; required: at least {least}")
+    quiet_optuna()
     timeout = None if options.timeout is None else parse_seconds(options.timeout)
     device = pick_device(options.device)
     dataset = load_dataset(options.data, ferplus=options.ferplus)
@@ -90,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         classes=dataset.classes,
         split_kind=split.kind,
         split_seed=split.seed,
-        epochs=options.epochs or (_EPOCHS_DRAWN if dataset.drawn else _EPOCHS),
+        epochs=options.epochs or _EPOCHS,
         max_macs=_limit(options.max_macs, _default_macs(dataset.drawn, device.type)),
         max_parameters=_limit(options.max_params, None),
         pruner=options.pruner,

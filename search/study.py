@@ -29,6 +29,7 @@ __all__ = [
     "create_study",
     "finished_trials",
     "load_study",
+    "quiet_optuna",
     "reclaim",
     "settings_of",
     "worker_identity",
@@ -41,6 +42,12 @@ REASON, WORKER, SETTINGS, SPLIT, SKIPPED = "reason", "worker", "settings", "spli
 
 _HEARTBEAT_SECONDS = 20
 _MAX_RETRIES = 2
+
+
+def quiet_optuna() -> None:
+    """For a process of ours: only errors are logged, and nothing is said of the experimental parts we chose."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 
 class StudyError(ZooError):
@@ -94,19 +101,17 @@ def open_storage(places: Places, *, create: bool = False) -> RDBStorage:
         elif not path.is_file():
             raise StudyError(f"{path}: no study storage there; required: {_existing()}")
         arguments["connect_args"] = {"timeout": 60}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        try:
-            return RDBStorage(
-                places.storage,
-                engine_kwargs=arguments,
-                heartbeat_interval=_HEARTBEAT_SECONDS,
-                grace_period=3 * _HEARTBEAT_SECONDS,
-                heartbeat_stale_trial_callback=_retry,
-            )
-        except (sqlalchemy.exc.SQLAlchemyError, ImportError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise StudyError(f"storage {places.storage} can't be opened: {reason}") from None
+    try:
+        return RDBStorage(
+            places.storage,
+            engine_kwargs=arguments,
+            heartbeat_interval=_HEARTBEAT_SECONDS,
+            grace_period=3 * _HEARTBEAT_SECONDS,
+            heartbeat_stale_trial_callback=_retry,
+        )
+    except (sqlalchemy.exc.SQLAlchemyError, ImportError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise StudyError(f"storage {places.storage} can't be opened: {reason}") from None
 
 
 def create_study(places: Places, settings: StudySettings, split: Split) -> Study:
@@ -207,9 +212,7 @@ def _dead(worker: dict[str, Any]) -> bool:
 def _retry(study: Study, trial: FrozenTrial) -> None:
     """Queue a trial whose worker died once more, at most twice; then note it on the study as skipped."""
     before = len(study.get_trials(deepcopy=False))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        RetryHeartbeatStaleTrialCallback(max_retry=_MAX_RETRIES)(study, trial)
+    RetryHeartbeatStaleTrialCallback(max_retry=_MAX_RETRIES)(study, trial)
     if len(study.get_trials(deepcopy=False)) == before:
         skipped = {**study.user_attrs.get(SKIPPED, {}), str(trial.number): "its worker died three times"}
         study.set_user_attr(SKIPPED, skipped)

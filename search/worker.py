@@ -8,7 +8,6 @@ import signal
 import sys
 import threading
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ import sqlalchemy.exc
 from optuna.trial import TrialState
 
 from search.settings import StudySettings
-from search.study import FINISHED, Places, StudyError, load_study, reclaim, settings_of
+from search.study import FINISHED, Places, StudyError, load_study, quiet_optuna, reclaim, settings_of
 from zoo.errors import ZooError
 
 __all__ = ["EXIT_ERROR", "WorkerTask", "guard", "make_pruner", "make_sampler", "work"]
@@ -63,23 +62,20 @@ def make_sampler(seed: int, worker: int, trials: int) -> optuna.samplers.BaseSam
         trials: that the study holds already. With one seed for all, a resumed study repeats its random
             points.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return optuna.samplers.TPESampler(
-            multivariate=True, group=True, constant_liar=True, seed=(seed * 1009 + worker) * 100_003 + trials
-        )
+    seed = (seed * 1009 + worker) * 100_003 + trials
+    return optuna.samplers.TPESampler(multivariate=True, group=True, constant_liar=True, seed=seed)
 
 
 def make_pruner(settings: StudySettings) -> optuna.pruners.BasePruner:
     """The study's pruner over epochs.
 
-    `halving` is asynchronous successive halving (Li et al., 2020, arXiv:1810.05934): the first rung after
-    an eighth of the epochs, a third of the trials goes on from each rung. `median` stops a trial below the
+    `halving` is asynchronous successive halving (Li et al., 2020, arXiv:1810.05934): the first rung comes after
+    a sixth of the epochs, and a third of the trials goes on from each rung. `median` stops a trial below the
     median of the earlier ones at the same epoch, after a quarter of the epochs and 5 trials.
     """
     if settings.pruner == "halving":
         return optuna.pruners.SuccessiveHalvingPruner(
-            min_resource=max(1, settings.epochs // 8), reduction_factor=3, min_early_stopping_rate=0
+            min_resource=max(1, settings.epochs // 6), reduction_factor=3, min_early_stopping_rate=0
         )
     if settings.pruner == "median":
         return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=max(1, settings.epochs // 4))
@@ -139,7 +135,7 @@ def _work(task: WorkerTask) -> None:
     from zoo.data import load_dataset, split_from_json
     from zoo.training.device import pick_device
 
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    quiet_optuna()
     torch.set_num_threads(task.threads)
     device = pick_device(task.device)
     dataset = load_dataset(task.data, ferplus=task.ferplus)
