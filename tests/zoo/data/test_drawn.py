@@ -112,8 +112,8 @@ def test_negative_counts_and_seeds_are_named(count: int, seed: int) -> None:
 def _linear_accuracy(train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray]) -> float:
     from sklearn.linear_model import LogisticRegression
 
-    # 0.01 is the best of 0.001, 0.01, 0.1 and 1 on the default set.
-    model = LogisticRegression(C=0.01, max_iter=1000)
+    # On the whole default set C of 0.01, 0.1 and 1 give 0.35, 0.40 and 0.41.
+    model = LogisticRegression(C=0.1, max_iter=1000)
     model.fit(train[0].reshape(len(train[0]), -1) / 255.0, train[1])
     return float(model.score(test[0].reshape(len(test[0]), -1) / 255.0, test[1]))
 
