@@ -1,0 +1,123 @@
+"""`python -m zoo.list`: every network of the zoo, what it costs, what its authors and we measured."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from zoo.command import run_command
+from zoo.errors import WeightsError
+
+__all__ = ["list_networks", "main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """List; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m zoo.list", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--models", type=Path, metavar="FOLDER", help="also list the saved models in FOLDER")
+    options = parser.parse_args(argv)
+
+    from rich.table import Table
+
+    from zoo.console import stderr, stdout
+
+    networks, troubles = list_networks(options.models)
+    for trouble in troubles:
+        stderr().print(trouble, style="yellow", soft_wrap=True)
+    if options.json:
+        print(json.dumps(networks, indent=1))
+        return 0
+    table = Table(title="Networks", caption="* measured on other faces than ours, so not comparable")
+    table.add_column("name", no_wrap=True)
+    for heading in ("parameters", "mult–adds", "published", "ours (95% interval)"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("on")
+    table.add_column("weights")
+    for network in networks:
+        published, ours = network["published"], network["ours"]
+        table.add_row(
+            network["name"],
+            _amount(network["parameters"]),
+            _amount(network["macs"]),
+            f"{published['accuracy']:.3f}{'' if published['comparable'] else ' *'}" if published else "–",
+            "{:.4f} ({:.4f}–{:.4f})".format(ours["accuracy"], *ours["accuracy_interval"]) if ours else "–",
+            f"{ours['part']}{', drawn faces' if ours['drawn'] else ''}" if ours else "",
+            network["weights"] or "–",
+        )
+    stdout().print(table)
+    return 0
+
+
+def list_networks(extra: Path | None = None) -> tuple[list[dict[str, Any]], list[str]]:
+    """The published networks, then the saved models that are none of them.
+
+    Args:
+        extra: a folder with further saved models.
+
+    Returns:
+        One entry a network: `name`, `parameters`, `macs`, `published` and `ours` (figures, or None),
+        `weights` (`shipped`, the folder, or None); and one sentence for each saved model that can't be read.
+    """
+    from zoo.card import Card
+    from zoo.models import CARD, SHIPPED, available
+    from zoo.networks import Cost, count, named, names
+    from zoo.networks.figures import PUBLISHED_FIGURES
+    from zoo.networks.siamese import SIAMESE
+
+    costs = {name: count(named(name)) for name in names()}
+    costs |= {name: config.cost() for name, config in SIAMESE.items()}
+    cards: dict[str, tuple[Path, Card]] = {}
+    troubles = []
+    for name, folder in available(extra).items():
+        try:
+            cards[name] = (folder, Card.load(folder / CARD))
+        except WeightsError as error:
+            troubles.append(str(error))
+
+    def entry(name: str, cost: Cost) -> dict[str, Any]:
+        published = PUBLISHED_FIGURES.get(name)
+        folder, card = cards.get(name, (None, None))
+        weights = None if folder is None else "shipped" if folder.parent == SHIPPED else str(folder)
+        return {
+            "name": name,
+            "parameters": cost.parameters,
+            "macs": cost.macs,
+            "published": vars(published) if published else None,
+            "ours": card and _ours(card),
+            "weights": weights,
+        }
+
+    order = [*PUBLISHED_FIGURES, *(name for name in costs if name not in PUBLISHED_FIGURES)]
+    networks = [entry(name, costs[name]) for name in order if name in costs]
+    for name, (_, card) in cards.items():
+        if name not in costs:
+            networks.append(entry(name, Cost(card.parameters, card.macs)))
+    return networks, troubles
+
+
+def _ours(card: Any) -> dict[str, Any]:
+    figures = card.metrics[card.validation]
+    return {
+        **{
+            name: figures[name] for name in ("accuracy", "accuracy_interval", "balanced_accuracy", "macro_f1")
+        },
+        "part": card.validation,
+        "data": card.data["name"],
+        "drawn": card.data["drawn"],
+        "seconds": card.seconds,
+    }
+
+
+def _amount(value: int) -> str:
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:.3g} {letter}"
+    return str(value)
+
+
+if __name__ == "__main__":
+    run_command(main)
