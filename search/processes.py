@@ -17,8 +17,8 @@ __all__ = ["Crew", "plan_devices", "plan_workers"]
 
 _MOST_DEATHS = 10
 
-# glibc gives large blocks back to the system at once and then pays for their pages again in every step: keeping
-# them trains 5% (bfloat16) to 20% (float32) faster on a CPU.
+# glibc gives large blocks back to the system at once and then pays for their pages again in every step:
+# keeping # them trains 5% (bfloat16) to 20% (float32) faster on a CPU.
 _MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 33)}
 
 

@@ -130,7 +130,8 @@ def _suggest_recipe(trial: optuna.trial.BaseTrial, epochs: int, seed: int, soft_
         optimizer=optimizer,
         learning_rate=trial.suggest_float(f"{optimizer}_learning_rate", low, high, log=True),
         weight_decay=trial.suggest_float("weight_decay", 1e-6, 1e-2, log=True),
-        # Schedules that differ early, or a long warm-up, would make early rungs compare warm-ups, not networks.
+        # Schedules that differ early, or a long warm-up, would make early rungs compare warm-ups, not
+        # networks.
         schedule="cosine",
         warmup_epochs=0.5,
         label_smoothing=trial.suggest_float("label_smoothing", 0.0, 0.2, step=0.05),

@@ -45,7 +45,8 @@ _MAX_RETRIES = 2
 
 
 def quiet_optuna() -> None:
-    """For a process of ours: only errors are logged, and nothing is said of the experimental parts we chose."""
+    """For a process of ours: only errors are logged, and nothing is said of the experimental parts we
+    chose."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 

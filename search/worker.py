@@ -69,9 +69,9 @@ def make_sampler(seed: int, worker: int, trials: int) -> optuna.samplers.BaseSam
 def make_pruner(settings: StudySettings) -> optuna.pruners.BasePruner:
     """The study's pruner over epochs.
 
-    `halving` is asynchronous successive halving (Li et al., 2020, arXiv:1810.05934): the first rung comes after
-    a sixth of the epochs, and a third of the trials goes on from each rung. `median` stops a trial below the
-    median of the earlier ones at the same epoch, after a quarter of the epochs and 5 trials.
+    `halving` is asynchronous successive halving (Li et al., 2020, arXiv:1810.05934): the first rung comes
+    after a sixth of the epochs, and a third of the trials goes on from each rung. `median` stops a trial
+    below the median of the earlier ones at the same epoch, after a quarter of the epochs and 5 trials.
     """
     if settings.pruner == "halving":
         return optuna.pruners.SuccessiveHalvingPruner(
