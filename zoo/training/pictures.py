@@ -14,10 +14,22 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from PIL import Image
 
-__all__ = ["confusion_picture", "learning_curves", "reliability_diagram"]
+__all__ = [
+    "BLUE",
+    "GRAY",
+    "GREEN",
+    "GRID",
+    "INK",
+    "ORANGE",
+    "confusion_picture",
+    "learning_curves",
+    "new_figure",
+    "reliability_diagram",
+    "save_figure",
+]
 
-_INK, _GRAY, _GRID = "#22262b", "#7a828c", "#e4e7eb"
-_BLUE, _ORANGE, _GREEN = "#1f6fb4", "#d9731a", "#2a8f5c"
+INK, GRAY, GRID = "#22262b", "#7a828c", "#e4e7eb"
+BLUE, ORANGE, GREEN = "#1f6fb4", "#d9731a", "#2a8f5c"
 _BLUES = LinearSegmentedColormap.from_list("blues", ["#ffffff", "#cfe1f2", "#6aa6d6", "#1f6fb4", "#0d3d6b"])
 
 
@@ -30,17 +42,17 @@ def learning_curves(history: list[dict[str, Any]], path: Path) -> None:
     """
     epochs = [entry["epoch"] for entry in history]
     best = max(history, key=lambda entry: entry["accuracy"])
-    figure = _figure(10, 4.2)
+    figure = new_figure(10, 4.2)
     left, right = figure.subplots(1, 2)
     marker = "o" if len(history) == 1 else None
     for axes, lines in (
-        (left, (("train_loss", "training (augmented)", _ORANGE), ("loss", "validation", _BLUE))),
+        (left, (("train_loss", "training (augmented)", ORANGE), ("loss", "validation", BLUE))),
         (
             right,
             (
-                ("train_accuracy", "training (augmented)", _ORANGE),
-                ("accuracy", "validation", _BLUE),
-                ("macro_f1", "validation, macro F1", _GREEN),
+                ("train_accuracy", "training (augmented)", ORANGE),
+                ("accuracy", "validation", BLUE),
+                ("macro_f1", "validation, macro F1", GREEN),
             ),
         ),
     ):
@@ -49,14 +61,14 @@ def learning_curves(history: list[dict[str, Any]], path: Path) -> None:
             axes.plot(epochs, values, color=colour, label=label, linewidth=1.8, marker=marker)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(color=_GRID)
+        axes.grid(color=GRID)
     left.set_title("Loss: cross-entropy, nats")
     right.set_title(f"Accuracy: best {best['accuracy']:.1%} in epoch {best['epoch']}")
     right.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    right.plot(best["epoch"], best["accuracy"], "o", color=_BLUE, markersize=7, markeredgecolor="white")
+    right.plot(best["epoch"], best["accuracy"], "o", color=BLUE, markersize=7, markeredgecolor="white")
     left.legend(frameon=False)
     right.legend(frameon=False, loc="lower right")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def confusion_picture(
@@ -73,12 +85,12 @@ def confusion_picture(
     counts = np.asarray(metrics["confusion"], dtype=float)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = max(4.6, 0.74 * len(classes) + 1.5)
-    figure = _figure(side + 0.2, side)
+    figure = new_figure(side + 0.2, side)
     axes = figure.subplots()
     axes.imshow(shares, cmap=_BLUES, vmin=0, vmax=1)
     for row, column in np.ndindex(*shares.shape):
         share = shares[row, column]
-        colour = "white" if share > 0.5 else _INK if counts[row, column] else _GRAY
+        colour = "white" if share > 0.5 else INK if counts[row, column] else GRAY
         axes.text(column, row - 0.11, f"{share:.0%}", ha="center", va="center", color=colour, fontsize=10)
         count = f"{counts[row, column]:,.0f}"
         axes.text(column, row + 0.22, count, ha="center", va="center", color=colour, fontsize=7)
@@ -97,7 +109,7 @@ def confusion_picture(
         f"{part or 'Accuracy'} {metrics['accuracy']:.1%}, balanced {metrics['balanced_accuracy']:.1%} "
         f"({metrics['faces']:,} faces)"
     )
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def reliability_diagram(
@@ -110,7 +122,7 @@ def reliability_diagram(
         path: of the PNG, 1000×460 pixels.
         part: which faces these are, for the axis, such as `PublicTest`.
     """
-    figure = _figure(10, 4.6)
+    figure = new_figure(10, 4.6)
     left, right = figure.subplots(1, 2, sharey=True)
     for axes, bins, name in ((left, before, "Before"), (right, after, "After")):
         _draw_bins(axes, bins)
@@ -118,37 +130,37 @@ def reliability_diagram(
         axes.set_title(f"{name} temperature scaling: calibration error {error:.1%}")
     left.set_ylabel(f"accuracy on {part}" if part else "accuracy")
     left.legend(frameon=False, loc="upper left")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _draw_bins(axes: Axes, bins: list[dict[str, float]]) -> None:
     confidence = [entry["confidence"] for entry in bins]
     accuracy = [entry["accuracy"] for entry in bins]
     share = [entry["share"] for entry in bins]
-    axes.bar(confidence, share, width=0.045, color=_GRID, label="share of the faces")
-    axes.plot((0, 1), (0, 1), color=_GRAY, linestyle="--", linewidth=1, label="calibrated")
-    axes.vlines(confidence, confidence, accuracy, color=_ORANGE, linewidth=2, alpha=0.7, label="gap")
-    axes.plot(confidence, accuracy, "o-", color=_BLUE, linewidth=1.8, markersize=5, label="network")
+    axes.bar(confidence, share, width=0.045, color=GRID, label="share of the faces")
+    axes.plot((0, 1), (0, 1), color=GRAY, linestyle="--", linewidth=1, label="calibrated")
+    axes.vlines(confidence, confidence, accuracy, color=ORANGE, linewidth=2, alpha=0.7, label="gap")
+    axes.plot(confidence, accuracy, "o-", color=BLUE, linewidth=1.8, markersize=5, label="network")
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PercentFormatter(1, decimals=0))
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
     """A figure in inches at 100 pixels each, without matplotlib's global state, so any thread may draw."""
     figure = Figure(figsize=(width, height), dpi=100, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     return figure
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
     """Write the picture to a temporary file and move it to `path`."""
     for axes in figure.axes:
-        axes.title.set(color=_INK, fontsize=11)
+        axes.title.set(color=INK, fontsize=11)
         axes.spines[["top", "right"]].set_visible(False)
         for spine in axes.spines.values():
-            spine.set_color(_GRAY)
-        axes.tick_params(colors=_INK, labelsize=9)
+            spine.set_color(GRAY)
+        axes.tick_params(colors=INK, labelsize=9)
     canvas = figure.canvas
     assert isinstance(canvas, FigureCanvasAgg)
     canvas.draw()
