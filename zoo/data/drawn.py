@@ -7,15 +7,28 @@ expressions, resting faces that look like something, occlusion and bad pictures.
 
 from __future__ import annotations
 
+import zlib
+from pathlib import Path
+
 import numpy as np
 
+from zoo.data.cache import cached_bytes
 from zoo.data.canvas import Draws, Plane
 from zoo.data.dataset import FACE_SIZE, USAGES, FaceDataset
 from zoo.data.emotions import EMOTIONS
 from zoo.data.portrait import ACTION_UNITS, JAW, PART, PRESS, paint_portrait
 from zoo.errors import DataError
 
-__all__ = ["draw_face", "draw_faces", "drawn_dataset"]
+__all__ = ["DRAWN_NOTE", "draw_face", "draw_faces", "drawn_dataset"]
+
+DRAWN_NOTE = (
+    "NO DATA SET WAS GIVEN: these faces are DRAWN by the program, and figures on them say nothing about real "
+    "faces. FER2013 is at https://www.kaggle.com/datasets/msambare/fer2013 (folders) and "
+    "https://www.kaggle.com/c/challenges-in-representation-learning-facial-expression-recognition-challenge "
+    "(fer2013.csv); pass it with --data PATH, or set the environment variable FER2013"
+)
+
+_CODE = ("drawn.py", "canvas.py", "portrait.py")
 
 # Strength of each unit at full intensity, in the order of `ACTION_UNITS`; after the prototypes of EMFACS
 # (happiness 6+12, sadness 1+4+15, surprise 1+2+5+26, fear 1+2+4+5+7+20+26, anger 4+5+7+23, disgust 9+15+16).
@@ -162,21 +175,32 @@ def drawn_dataset(
 ) -> FaceDataset:
     """The default data set: three usages, each drawn from its own random numbers.
 
+    Drawing takes 4 to 5 seconds, so the faces are kept in the cache folder until the drawing code changes.
+
     Raises:
         DataError: a count or `seed` is negative.
     """
     counts = (training, public, private)
-    drawn = [_draw_many(count, seed, 1 + part) for part, count in enumerate(counts)]
+    if min(*counts, seed) < 0:
+        raise DataError(f"drawn faces: counts {counts} and seed {seed} must not be negative")
+
+    def build() -> list[np.ndarray]:
+        parts = [_draw_many(count, seed, 1 + part) for part, count in enumerate(counts)]
+        return [
+            *(faces.reshape(-1) for faces, _ in parts),
+            *(labels.astype(np.uint8) for _, labels in parts),
+        ]
+
+    code = Path(__file__)
+    identity = [zlib.crc32(code.with_name(name).read_bytes()) for name in _CODE]
+    joined = cached_bytes(code, (*counts, seed, *identity), build)
+    pixels = sum(counts) * FACE_SIZE**2
     return FaceDataset(
         name="drawn faces",
         classes=EMOTIONS,
-        faces=np.concatenate([faces for faces, _ in drawn]),
-        labels=np.concatenate([labels for _, labels in drawn]),
+        faces=joined[:pixels].reshape(-1, FACE_SIZE, FACE_SIZE),
+        labels=joined[pixels:].astype(np.int64),
         usage=np.repeat(np.arange(len(USAGES), dtype=np.int8), counts),
-        notes=(
-            "THESE FACES ARE DRAWN BY THE PROGRAM: figures on them say nothing about real faces; for those, "
-            "get FER2013 (https://www.kaggle.com/c/challenges-in-representation-learning-facial-expression-"
-            "recognition-challenge) and pass its CSV with --data.",
-        ),
+        notes=(DRAWN_NOTE,),
         drawn=True,
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,12 +17,6 @@ __all__ = ["DATA_VARIABLE", "add_data_arguments", "load_dataset"]
 DATA_VARIABLE = "FER2013"
 _USUAL_FILE = Path("data/fer2013.csv")
 _KAGGLE_FILES = ("fer2013.csv", "icml_face_data.csv")
-_DRAWN_NOTE = (
-    "NO DATA SET WAS GIVEN: these faces are DRAWN by the program, and figures on them say nothing about real "
-    "faces. FER2013 is at https://www.kaggle.com/datasets/msambare/fer2013 (folders) and "
-    "https://www.kaggle.com/c/challenges-in-representation-learning-facial-expression-recognition-challenge "
-    "(fer2013.csv); pass it with --data PATH, or set the environment variable FER2013"
-)
 
 
 def add_data_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,7 +74,7 @@ def load_dataset(path: Path | None = None, *, ferplus: Path | None = None) -> Fa
             raise _no_ferplus(ferplus, "drawn faces")
         from zoo.data.drawn import drawn_dataset
 
-        return replace(drawn_dataset(), notes=(_DRAWN_NOTE,))
+        return drawn_dataset()
     path = path.expanduser()
     if not path.exists():
         raise DataError(

@@ -49,7 +49,7 @@ def test_another_seed_draws_other_faces() -> None:
 def test_the_default_set_says_that_it_is_drawn_and_where_fer2013_is_had(default: FaceDataset) -> None:
     assert default.drawn and default.name == "drawn faces" and default.classes == EMOTIONS
     assert len(default.notes) == 1
-    assert "DRAWN" in default.notes[0] and "FER2013 (https://www.kaggle.com/" in default.notes[0]
+    assert "DRAWN" in default.notes[0] and "https://www.kaggle.com/" in default.notes[0]
 
 
 def test_no_face_is_drawn_twice(default: FaceDataset) -> None:
