@@ -77,12 +77,19 @@ def augment(
         mirror = torch.ones_like(angle) if flipped is None else 1 - 2 * flipped.float()
         cos, sin = angle.cos() * zoom, angle.sin() * zoom
         shift = 2 * signed[4:6] * augmentation.shift * strength
-        rows = (
-            torch.stack([cos * mirror, slant * cos - sin, shift[0]], dim=1),
-            torch.stack([sin * mirror, slant * sin + cos, shift[1]], dim=1),
-        )
-        grid = nn.functional.affine_grid(
-            torch.stack(rows, dim=1), [count, 1, FACE_SIZE, FACE_SIZE], align_corners=False
+        # Built by broadcasting: affine_grid's matrix product took twice as long as the interpolation itself.
+        line = (torch.arange(FACE_SIZE, device=device) * 2 + 1) / FACE_SIZE - 1
+
+        def source(x_factor: Tensor, y_factor: Tensor, offset: Tensor) -> Tensor:
+            across = x_factor[:, None, None] * line
+            return across + (y_factor[:, None] * line + offset[:, None])[:, :, None]
+
+        grid = torch.stack(
+            [
+                source(cos * mirror, slant * cos - sin, shift[0]),
+                source(sin * mirror, slant * sin + cos, shift[1]),
+            ],
+            dim=3,
         )
         images = nn.functional.grid_sample(
             images.unsqueeze(1), grid, mode="bilinear", padding_mode="border", align_corners=False
@@ -93,9 +100,9 @@ def augment(
         side = 6 + 14 * random[6]
         left, top = random[7] * (FACE_SIZE - side), random[8] * (FACE_SIZE - side)
         chosen = random[9] < augmentation.erase * strength
-        line = torch.arange(FACE_SIZE, device=device)
-        across = (line >= left[:, None]) & (line < (left + side)[:, None])
-        down = (line >= top[:, None]) & (line < (top + side)[:, None]) & chosen[:, None]
+        pixel = torch.arange(FACE_SIZE, device=device)
+        across = (pixel >= left[:, None]) & (pixel < (left + side)[:, None])
+        down = (pixel >= top[:, None]) & (pixel < (top + side)[:, None]) & chosen[:, None]
         mean = images.mean(dim=(1, 2), keepdim=True)
         images = torch.where(down[:, :, None] & across[:, None, :], mean, images)
     return images
