@@ -11,7 +11,16 @@ from zoo.data.dataset import FaceDataset
 from zoo.data.fec import TRIPLET_TYPES, FecTriplets
 from zoo.errors import DataError
 
-__all__ = ["MARGIN", "Pairs", "Triplets", "fec_pairs", "fec_triplets", "make_pairs", "make_triplets"]
+__all__ = [
+    "MARGIN",
+    "Pairs",
+    "Triplets",
+    "fec_pairs",
+    "fec_triplets",
+    "hold_out",
+    "make_pairs",
+    "make_triplets",
+]
 
 MARGIN = 0.2
 """Two of ten annotators: how much farther the odd face of a drawn triplet is, at least."""
@@ -63,6 +72,17 @@ class Triplets:
     def fingerprint(self) -> str:
         """16 hexadecimal digits that differ for different triplets, or the same ones in another order."""
         return _fingerprint(self.first, self.second, self.odd, self.kind)
+
+
+def hold_out(rows: np.ndarray, share: float, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Part rows, int64 (N,), at random into those that train and a share, above 0 and below 1, that doesn't.
+
+    Returns:
+        int64 rows to train with and rows held out, each in the order of `rows`.
+    """
+    order = np.random.RandomState(seed).permutation(len(rows))
+    count = round(share * len(rows))
+    return rows[np.sort(order[count:])], rows[np.sort(order[:count])]
 
 
 def make_pairs(dataset: FaceDataset, rows: np.ndarray, *, count: int, seed: int) -> Pairs:

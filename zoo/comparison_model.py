@@ -1,0 +1,200 @@
+"""Saved comparison models: a folder with weights and a card; where they are, how they are kept and read."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zoo.errors import ConfigError, WeightsError
+from zoo.models import MODELS, SHIPPED, WEIGHTS
+
+if TYPE_CHECKING:
+    from zoo.networks.comparison import ComparisonNetwork
+
+__all__ = [
+    "COMPARISON_CARD",
+    "INTENDED_USE",
+    "LIMITS",
+    "ComparisonCard",
+    "available_comparisons",
+    "load_comparison",
+    "resolve_comparison",
+    "save_comparison",
+]
+
+COMPARISON_CARD = "comparison.json"
+_SHIPPED_NAME = "comparison"
+_FORMAT = 1
+
+INTENDED_USE = (
+    "Research and teaching: guessing whether annotators would give two cropped faces the same of a few "
+    "expressions, and which of three faces looks least like the other two."
+)
+LIMITS = (
+    "Trained on FER2013 labels and FER+ votes, which say how faces look to annotators, not what people feel. "
+    "The probability holds for pairs of which half are the same and all expressions are equally likely. It "
+    "says nothing of who is shown. Not for decisions about people."
+)
+
+
+@dataclass(frozen=True)
+class ComparisonCard:
+    """Everything about a saved comparison network that isn't its weights.
+
+    Attributes:
+        name: of the model, and of its folder.
+        config: JSON form of its `ComparisonConfig`.
+        classes: what its expression logits mean; empty where it names no expressions.
+        mean, std: normalisation of the input channels on the 0–1 scale.
+        slope, offset: turn its logit of *same* into a probability, fitted on held-out training pairs; the
+            verdict is *same* from one half on.
+        temperature: divides its expression logits, fitted on held-out training faces.
+        odd_scale: of the softmax over distances that gives the odd one out, fitted on held-out training
+            triplets; None where there were none.
+        metrics: figures on the held-out pairs (`held_out`) and, by usage, on others.
+        parameters, macs: cost of comparing two faces; see `zoo.networks.Cost`.
+        data: `name`, `fingerprint`, `rows`, and how pairs were drawn and held out.
+        objective, recipe: JSON forms.
+        history: one entry an epoch, fields of `PairEpoch`.
+        epoch: the epoch whose weights were kept.
+        seconds: training time.
+        versions: of Python and the libraries.
+        note: one sentence on what the model is.
+        weights_sha256: digest of the weights file.
+    """
+
+    name: str
+    config: dict[str, Any]
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    slope: float
+    offset: float
+    temperature: float
+    odd_scale: float | None
+    metrics: dict[str, Any]
+    parameters: int
+    macs: int
+    data: dict[str, Any]
+    objective: dict[str, Any]
+    recipe: dict[str, Any]
+    history: list[dict[str, Any]]
+    epoch: int
+    seconds: float
+    versions: dict[str, str]
+    note: str = ""
+    intended_use: str = INTENDED_USE
+    limits: str = LIMITS
+    weights_sha256: str = ""
+
+    def save(self, path: Path) -> None:
+        """Write the card to a temporary file and move it to `path`."""
+        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        values = {"format": _FORMAT, **dataclasses.asdict(self)}
+        temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+        os.replace(temporary, path)
+
+    @classmethod
+    def load(cls, path: Path) -> ComparisonCard:
+        """Read a card.
+
+        Raises:
+            WeightsError: the file is missing, or is no card of this format.
+        """
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise WeightsError(
+                f"{path}: no card there; required: a folder that zoo.train_pairs saved"
+            ) from None
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise WeightsError(f"{path}: not a card ({error}); required: JSON as saved") from None
+        if not isinstance(values, dict) or values.pop("format", None) != _FORMAT:
+            raise WeightsError(f"{path}: not a card of format {_FORMAT}; required: JSON as saved")
+        known = {entry.name for entry in dataclasses.fields(cls)}
+        if set(values) != known:
+            odd = ", ".join(sorted(set(values) ^ known))
+            raise WeightsError(f"{path}: fields {odd} are missing or unknown; required: the card as saved")
+        for name in ("classes", "mean", "std"):
+            values[name] = tuple(values[name])
+        return cls(**values)
+
+
+def available_comparisons(extra: Path | None = None) -> dict[str, Path]:
+    """All saved comparison models by name: shipped, then under `models/`, then under `extra`."""
+    found: dict[str, Path] = {}
+    for place in (SHIPPED, MODELS, *([extra] if extra else [])):
+        if place.is_dir():
+            cards = sorted(place.glob(f"*/{COMPARISON_CARD}"))
+            found.update({card.parent.name: card.parent for card in cards})
+    return found
+
+
+def resolve_comparison(name_or_folder: str | Path | None = None, *, extra: Path | None = None) -> Path:
+    """The folder of a comparison model, by name or by path; None is the one that is shipped.
+
+    Raises:
+        WeightsError: there is none; the message lists the names that exist.
+    """
+    if name_or_folder is None:
+        name_or_folder = SHIPPED / _SHIPPED_NAME
+    folder = Path(name_or_folder)
+    if (folder / COMPARISON_CARD).is_file():
+        return folder
+    models = available_comparisons(extra)
+    if str(name_or_folder) in models:
+        return models[str(name_or_folder)]
+    raise WeightsError(
+        f"model {str(name_or_folder)!r} is not a saved comparison model; required: a folder with "
+        f"{COMPARISON_CARD}, or one of: {', '.join(models) or 'none yet'}"
+    )
+
+
+def save_comparison(folder: Path, network: ComparisonNetwork, card: ComparisonCard) -> ComparisonCard:
+    """Write weights and card, each moved into place when whole; returns the card with the weights' digest."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f"{WEIGHTS}.{os.getpid()}.tmp"
+    save_file({name: value.cpu().contiguous() for name, value in network.state_dict().items()}, temporary)
+    os.replace(temporary, folder / WEIGHTS)
+    card = dataclasses.replace(card, weights_sha256=_digest(folder / WEIGHTS))
+    card.save(folder / COMPARISON_CARD)
+    return card
+
+
+def load_comparison(folder: Path) -> tuple[ComparisonNetwork, ComparisonCard]:
+    """The network of a saved comparison model, on the CPU in evaluation mode, and its card.
+
+    Raises:
+        WeightsError: card or weights are missing, altered, or don't fit each other.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from zoo.networks.siamese import comparison_from_json
+
+    card = ComparisonCard.load(folder / COMPARISON_CARD)
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise WeightsError(f"{path}: no weights there; required: the file that was saved with the card")
+    if _digest(path) != card.weights_sha256:
+        raise WeightsError(
+            f"{path}: the weights were altered since they were saved; required: the file as saved"
+        )
+    try:
+        network = comparison_from_json(card.config).build()
+        network.load_state_dict(load_file(path))
+    except (ConfigError, SafetensorError, RuntimeError) as error:
+        raise WeightsError(f"{path}: the weights don't fit the card's network ({error})") from None
+    return network.eval(), card
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,308 @@
+"""`python -m zoo.train_pairs --backbone NAME --data fer2013.csv`: train a network that compares two faces."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zoo.command import run_command
+from zoo.data.load import add_data_arguments
+from zoo.errors import ConfigError, DataError, WeightsError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from rich.console import Console
+
+    from zoo.comparison_model import ComparisonCard
+    from zoo.data.channels import Preprocess
+    from zoo.networks.comparison import ComparisonConfig, ComparisonNetwork
+    from zoo.training.pair_fit import HeldOut
+    from zoo.training.pairs import PairData, PairTrainer
+    from zoo.training.recipe import Recipe
+
+__all__ = ["main"]
+
+_LOSSES = ("pair", "contrastive", "triplet", "both")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train; returns the exit status."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    options = _parser().parse_args(arguments)
+    if not 0 < options.held_out < 1:
+        raise ConfigError(f"--held-out is {options.held_out}; required: above 0 and below 1")
+
+    import torch
+
+    from zoo.console import stderr, stdout
+    from zoo.evaluate_pairs import figures_table
+    from zoo.networks.siamese import SIAMESE
+    from zoo.training.device import pick_device
+    from zoo.training.options import changed
+    from zoo.training.pair_fit import HeldOut
+    from zoo.training.pairs import Objective, PairTrainer
+
+    console, device = stderr(), pick_device(options.device)
+    published = options.backbone in SIAMESE
+    recipe = changed(_recipe(published), options.set)
+    if options.epochs is not None:
+        recipe = dataclasses.replace(recipe, epochs=options.epochs)
+    if options.seed is not None:
+        recipe = dataclasses.replace(recipe, seed=options.seed)
+    data, held_rows, split_key = _data(options, published, recipe.seed, console)
+    torch.manual_seed(recipe.seed)
+    config, network, preprocess, seen = _network(options, data, split_key, console)
+    votes = data.dataset.votes is not None or data.triplets is not None
+    loss = options.loss or ("pair" if published or not votes else "both")
+    objective = Objective(
+        loss=loss,
+        classification=0.0 if published or data.listed else options.classification,
+        frozen=published or options.frozen,
+        views=options.views,
+    )
+    folder = options.out or Path("models") / f"{Path(options.backbone).name}-compare"
+    checkpoint = folder.with_name(f"{folder.name}.checkpoint")
+    if checkpoint.exists() and not options.resume:
+        raise ConfigError(
+            f"{checkpoint}: an interrupted run is kept there; required: --resume to go on with it, or its "
+            "removal to begin anew"
+        )
+    trainer = PairTrainer(
+        network,
+        recipe,
+        objective,
+        data,
+        preprocess,
+        device=device,
+        checkpoint=checkpoint,
+        identity={"config": config.to_json()},
+    )
+    try:
+        held = HeldOut(held_rows, options.split, options.split_seed, options.held_out, seen)
+        card = _train(trainer, config, folder, held, console)
+    except KeyboardInterrupt:
+        if checkpoint.exists():
+            again = shlex.join([*arguments, *([] if options.resume else ["--resume"])])
+            console.print(f"interrupted; go on with: python -m zoo.train_pairs {again}", soft_wrap=True)
+        else:
+            console.print("interrupted before the first epoch was done: nothing is kept")
+        return 130
+    checkpoint.unlink(missing_ok=True)
+    for part, figures in card.metrics.items():
+        stdout().print(figures_table({card.name: figures}, f"{data.dataset.name}, {part}"))
+    console.print(f"saved in {folder}", soft_wrap=True)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m zoo.train_pairs", description=__doc__)
+    parser.add_argument(
+        "--backbone",
+        required=True,
+        metavar="NAME",
+        help="saved model (its weights are the start), published network or config file (from scratch), "
+        "siamese_resnet18 or siamese_mobilenet_v3 (trained as published: frozen, on drawn pairs)",
+    )
+    add_data_arguments(parser)
+    group = parser.add_argument_group("pairs")
+    group.add_argument("--loss", choices=_LOSSES, help="default: both with annotators' votes, else pair")
+    group.add_argument("--pairs", type=int, metavar="N", help="train on N drawn pairs, not sets of faces")
+    group.add_argument("--triplets", type=int, metavar="N", help="train on N drawn triplets")
+    group.add_argument("--fec", type=Path, metavar="CSV", help="train on Google's comparison set instead")
+    group.add_argument(
+        "--fec-faces", type=Path, metavar="DIR", default=Path("data/fec/faces"), help="default: %(default)s"
+    )
+    group.add_argument(
+        "--held-out", type=float, default=0.1, metavar="SHARE", help="of training rows (default: %(default)s)"
+    )
+    group.add_argument("--size", type=int, default=64, help="of the embedding (default: %(default)s)")
+    group.add_argument("--hidden", type=int, default=128, help="before the embedding (default: %(default)s)")
+    group = parser.add_argument_group("training")
+    group.add_argument("--frozen", action="store_true", help="leave the backbone as it is; train the head")
+    group.add_argument("--views", type=int, default=4, help="of a face, where frozen (default: %(default)s)")
+    group.add_argument(
+        "--classification", type=float, default=1.0, metavar="WEIGHT", help="of the labels' loss"
+    )
+    group.add_argument("--pretrained", action="store_true", help="ImageNet weights for siamese_…")
+    group.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="change a field of the recipe: optimizer=adadelta, batch_size=64, schedule=step, patience=5, …",
+    )
+    group.add_argument("--epochs", type=int, help="at most so many epochs")
+    group.add_argument("--seed", type=int, help="of everything that is random (default: the recipe's)")
+    group.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:N or mps")
+    group.add_argument("--resume", action="store_true", help="go on with an interrupted run")
+    group.add_argument("--out", type=Path, metavar="FOLDER", help="default: models/NAME-compare")
+    return parser
+
+
+def _recipe(published: bool) -> Recipe:
+    from zoo.data.augment import Augmentation
+    from zoo.training.recipe import Recipe
+
+    if published:
+        # The published table: BCE, Adam 1e-3, batch 32 or 64, 20 epochs, StepLR with factor 0.1. Features of
+        # a frozen network are computed once, so of its augmentation the flip is left.
+        return Recipe(
+            epochs=20,
+            batch_size=32,
+            optimizer="adam",
+            learning_rate=1e-3,
+            weight_decay=0.0,
+            schedule="step",
+            warmup_epochs=0.0,
+            step_epochs=10,
+            label_smoothing=0.0,
+            average=0.0,
+            augmentation=Augmentation(strength=0.0),
+        )
+    return Recipe(epochs=12, batch_size=128, learning_rate=0.03, warmup_epochs=0.5, patience=6)
+
+
+def _data(
+    options: argparse.Namespace, published: bool, seed: int, console: Console
+) -> tuple[PairData, np.ndarray, tuple[str, int] | None]:
+    """What to train with, the held-out rows, and the split that held them out (None: drawn here)."""
+    import numpy as np
+
+    from zoo.data.load import load_dataset
+    from zoo.data.pairs import make_pairs, make_triplets
+    from zoo.training.pair_fit import HeldOut
+    from zoo.training.pairs import PairData
+
+    if options.fec:
+        return _fec_data(options, seed, console), np.empty(0, dtype=np.int64), None
+    dataset = load_dataset(options.data, ferplus=options.ferplus)
+    for sentence in dataset.notes:
+        console.print(sentence, style="yellow", soft_wrap=True)
+    train, held = HeldOut.find(dataset, options.split, options.split_seed, options.held_out)
+    pairs = triplets = None
+    if options.pairs or published:
+        # The published run had 11,000 pairs, of which 95% trained.
+        pairs = make_pairs(dataset, train, count=options.pairs or 10_450, seed=seed)
+    if options.triplets:
+        triplets = make_triplets(dataset, train, count=options.triplets, seed=seed)
+    held_out = make_pairs(dataset, held, count=4_000, seed=seed)
+    key = ("random", options.split_seed) if options.split == "random" else None
+    return PairData(dataset, train, held_out, pairs, triplets), held, key
+
+
+def _fec_data(options: argparse.Namespace, seed: int, console: Console) -> PairData:
+    """Google's comparison set: its crops as a data set without labels, 5% of its triplets held out."""
+    import numpy as np
+
+    from zoo.data.dataset import FaceDataset
+    from zoo.data.emotions import EMOTIONS
+    from zoo.data.fec import read_fec
+    from zoo.data.fec_faces import load_fec_faces
+    from zoo.data.pairs import fec_pairs, fec_triplets
+    from zoo.training.pairs import PairData
+
+    table = read_fec(options.fec)
+    faces, members = load_fec_faces(table, options.fec_faces)
+    held = np.random.RandomState(seed).random_sample(len(table)) < 0.05
+    none = np.zeros(len(faces), dtype=np.int64)
+    dataset = FaceDataset(table.name, EMOTIONS, faces, none, np.full(len(faces), -1, dtype=np.int8))
+    pairs, held_out = (fec_pairs(table.select(part), members[part]) for part in (~held, held))
+    triplets = fec_triplets(table.select(~held), members[~held])
+    console.print(f"{table.name}: {len(faces)} faces, {len(pairs)} pairs, {len(held_out)} held out")
+    if not len(pairs) or len(set(held_out.same.tolist())) < 2:
+        raise DataError(f"{table.name}: too few faces are in {options.fec_faces}; download more of them")
+    train = np.unique(np.concatenate([pairs.first, pairs.second]))
+    return PairData(dataset, train, held_out, pairs, triplets)
+
+
+def _network(
+    options: argparse.Namespace, data: PairData, split_key: tuple[str, int] | None, console: Console
+) -> tuple[ComparisonConfig, ComparisonNetwork, Preprocess, bool]:
+    """Config, network, what it sees, and whether its backbone has seen the held-out rows before."""
+    from zoo.data.channels import Preprocess, channel_statistics
+    from zoo.networks.comparison import EmbeddingConfig
+    from zoo.networks.siamese import SIAMESE, load_imagenet_weights
+
+    dataset = data.dataset
+    if options.backbone in SIAMESE:
+        siamese = SIAMESE[options.backbone]
+        published = siamese.build()
+        if options.pretrained:
+            try:
+                load_imagenet_weights(published)
+            except WeightsError as error:
+                console.print(f"{error}: random frozen weights instead", style="yellow", soft_wrap=True)
+        else:
+            console.print("--pretrained isn't given: the frozen weights are random", style="yellow")
+        return siamese, published, Preprocess(("gray",), (0.0,), (1.0,)), False
+
+    from zoo.models import load_model, resolve
+    from zoo.networks import names
+    from zoo.training.options import choose_network
+
+    _, backbone, own = choose_network(options.backbone)
+    backbone = dataclasses.replace(backbone, classes=len(dataset.classes))
+    config = EmbeddingConfig(backbone, size=options.size, hidden=options.hidden)
+    network = config.build()
+    if own is None or options.backbone in names():
+        statistics = channel_statistics(dataset.faces[data.train], backbone.channels)
+        return config, network, Preprocess(backbone.channels, *statistics), False
+    trained, card = load_model(resolve(options.backbone))
+    network.backbone.load_state_dict(trained.state_dict())
+    split = card.data.get("split", {})
+    seen = card.data.get("fingerprint") == dataset.fingerprint and (
+        split_key is None or (split.get("kind"), split.get("seed")) != split_key
+    )
+    if seen:
+        console.print(
+            f"{card.name} was trained with the held-out faces too, so what is fitted to them is too sure; "
+            "a backbone trained with --split random, and --split random here, avoids that",
+            style="yellow",
+            soft_wrap=True,
+        )
+    return config, network, Preprocess(card.channels, card.mean, card.std), seen
+
+
+def _train(
+    trainer: PairTrainer,
+    config: ComparisonConfig,
+    folder: Path,
+    held: HeldOut,
+    console: Console,
+) -> ComparisonCard:
+    from zoo.console import progress_bar
+    from zoo.training.loop import DivergedError
+    from zoo.training.pair_fit import save_trained_comparison
+
+    epochs = trainer.recipe.epochs
+    with progress_bar(console) as bar:
+        task = bar.add_task(folder.name, total=epochs, completed=len(trainer.history), status="")
+        try:
+            for result in trainer.epochs():
+                status = f"pairs: AUC {result.auc:.4f}, accuracy {result.accuracy:.4f}"
+                bar.update(task, completed=result.epoch, status=status)
+                if not console.is_terminal:
+                    left = (epochs - result.epoch) * result.seconds / 60
+                    console.print(
+                        f"epoch {result.epoch}/{epochs}  loss {result.train_loss:.4f}, held out "
+                        f"{result.loss:.4f}  {status}  {result.seconds:.0f} s, about {left:.0f} min left",
+                        soft_wrap=True,
+                    )
+        except DivergedError as error:
+            rate = trainer.recipe.learning_rate
+            raise ConfigError(f"{folder.name}: {error}; required: a learning_rate below {rate}") from None
+    return save_trained_comparison(folder, trainer, config, held, note=_note(trainer))
+
+
+def _note(trainer: PairTrainer) -> str:
+    objective = trainer.objective
+    return f"Trained with the {objective.loss} loss{', the backbone frozen' if objective.frozen else ''}."
+
+
+if __name__ == "__main__":
+    run_command(main)

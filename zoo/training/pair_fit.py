@@ -1,0 +1,291 @@
+"""A trained comparison network → calibration, figures, baselines, saved model; knows nothing of commands."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.special import expit, softmax
+
+from zoo.comparison_model import ComparisonCard, save_comparison
+from zoo.data.channels import Preprocess
+from zoo.data.dataset import USAGES, FaceDataset
+from zoo.data.pairs import Pairs, Triplets, hold_out, make_pairs, make_triplets
+from zoo.data.split import make_split
+from zoo.errors import DataError
+from zoo.networks.comparison import ComparisonConfig, ComparisonNetwork
+from zoo.training.evaluate import fit_temperature
+from zoo.training.pair_measure import (
+    best_threshold,
+    calibration_error,
+    fit_platt,
+    measure_pairs,
+    measure_triplets,
+    odd_one_out_scale,
+)
+from zoo.training.pairs import PairTrainer, embed_faces
+
+__all__ = [
+    "HELD_OUT_PAIRS",
+    "PAIRS",
+    "TRIPLETS",
+    "Described",
+    "HeldOut",
+    "baselines",
+    "calibration_threshold",
+    "describe_rows",
+    "draw_tasks",
+    "measure_part",
+    "save_trained_comparison",
+]
+
+PAIRS, TRIPLETS, HELD_OUT_PAIRS = 10_000, 3_000, 6_000
+"""How many pairs and triplets figures are taken from, and how many pairs of held-out rows calibrate."""
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a comparison network says of the faces of some rows.
+
+    Attributes:
+        embeddings: float32 (N, E), by row of the data set; zeros where a row was not asked for.
+        logits: float32 (N, classes) of the expressions, likewise; None where the network names none.
+    """
+
+    network: ComparisonNetwork
+    embeddings: np.ndarray
+    logits: np.ndarray | None
+
+    def scores(self, pairs: Pairs) -> np.ndarray:
+        """Logits of *same*, float64 (P,)."""
+        return self._apart(self.network.compare, pairs.first, pairs.second)
+
+    def pair_distances(self, pairs: Pairs) -> np.ndarray:
+        """The network's distances, float64 (P,)."""
+        return self._apart(self.network.distance, pairs.first, pairs.second)
+
+    def distances(self, triplets: Triplets) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of the similar pair, and of its two faces from the odd one, float64 (T,) each."""
+        near, far, farther = (self._apart(self.network.distance, *side) for side in _sides(triplets))
+        return near, far, farther
+
+    def _apart(self, function: Any, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            one, other = torch.from_numpy(self.embeddings[first]), torch.from_numpy(self.embeddings[second])
+            found: np.ndarray = function(one, other).double().numpy()
+        return found
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Training rows that trained nothing here, and how to find them again.
+
+    Attributes:
+        rows: int64 (H,); empty where lists of pairs were trained with, whose held-out pairs then calibrate.
+        split, seed, share: see `find`.
+        seen: the backbone was trained with these rows before.
+    """
+
+    rows: np.ndarray
+    split: str
+    seed: int
+    share: float
+    seen: bool = False
+
+    @staticmethod
+    def find(dataset: FaceDataset, split: str, seed: int, share: float) -> tuple[np.ndarray, np.ndarray]:
+        """Rows to train with and rows held out: of a random split its validation rows, else a share."""
+        parts = make_split(dataset, kind=split, seed=seed)
+        if split == "random":
+            return parts.train, parts.validation
+        return hold_out(parts.train, share, seed=seed)
+
+
+def describe_rows(
+    network: ComparisonNetwork,
+    dataset: FaceDataset,
+    rows: np.ndarray,
+    preprocess: Preprocess,
+    *,
+    device: torch.device | None = None,
+) -> Described:
+    """Embed the faces of `rows`, int64 (M,); the network ends up on the CPU."""
+    device = device or torch.device("cpu")
+    embeddings, logits = embed_faces(
+        network.to(device), np.array(dataset.faces[rows]), preprocess.to(device), device=device
+    )
+    network.cpu()
+    named = None
+    if logits is not None:
+        named = np.zeros((len(dataset), logits.shape[1]), dtype=np.float32)
+        named[rows] = logits
+    every = np.zeros((len(dataset), embeddings.shape[1]), dtype=np.float32)
+    every[rows] = embeddings
+    return Described(network, every, named)
+
+
+def draw_tasks(
+    dataset: FaceDataset,
+    rows: np.ndarray,
+    *,
+    pairs: int = PAIRS,
+    triplets: int = TRIPLETS,
+    seed: int = 0,
+) -> tuple[Pairs, Triplets | None]:
+    """The pairs and triplets of some rows that figures are taken from; no triplets without votes.
+
+    Raises:
+        DataError: there are too few faces for pairs.
+    """
+    drawn = make_pairs(dataset, rows, count=pairs, seed=seed)
+    if dataset.votes is None:
+        return drawn, None
+    try:
+        return drawn, make_triplets(dataset, rows, count=triplets, seed=seed)
+    except DataError:  # too few faces for triplets: pairs alone are still worth a figure
+        return drawn, None
+
+
+def calibration_threshold(slope: float, offset: float) -> float:
+    """The logit of *same* whose calibrated probability is one half."""
+    return -offset / slope
+
+
+def measure_part(
+    described: Described, pairs: Pairs, triplets: Triplets | None, *, slope: float, offset: float
+) -> dict[str, Any]:
+    """Figures on one part: JSON values `pairs`, with `ece` of the probabilities, and `triplets` or None."""
+    scores = described.scores(pairs)
+    figures = measure_pairs(scores, pairs, threshold=calibration_threshold(slope, offset))
+    figures["ece"] = calibration_error(expit(slope * scores + offset), pairs.same)
+    measured = None if triplets is None else measure_triplets(*described.distances(triplets), triplets)
+    return {"pairs": figures, "triplets": measured}
+
+
+def baselines(
+    logits: np.ndarray, held_out: Pairs, pairs: Pairs, triplets: Triplets | None
+) -> dict[str, tuple[dict[str, Any], np.ndarray | None]]:
+    """What the expressions alone give: the ways of comparing that need no comparison network.
+
+    Args:
+        logits: float (N, classes), by row of the data set.
+        held_out: pairs that choose the threshold.
+        pairs, triplets: what is measured.
+
+    Returns:
+        By name, figures as `measure_part` gives them, without `ece`, and the scores of the pairs: whether
+        the two most probable expressions are equal, the dot product of the two rows of probabilities, and,
+        for triplets only, their distance.
+    """
+    probabilities = softmax(logits.astype(np.float64), axis=1)
+    named = probabilities.argmax(axis=1)
+
+    def dot(chosen: Pairs) -> np.ndarray:
+        found: np.ndarray = (probabilities[chosen.first] * probabilities[chosen.second]).sum(axis=1)
+        return found
+
+    equal, products = (named[pairs.first] == named[pairs.second]).astype(float), dot(pairs)
+    threshold = best_threshold(dot(held_out), held_out.same)
+    results: dict[str, tuple[dict[str, Any], np.ndarray | None]] = {
+        "same predicted expression": ({"pairs": measure_pairs(equal, pairs, threshold=0.5)}, equal),
+        "dot product of probabilities": (
+            {"pairs": measure_pairs(products, pairs, threshold=threshold)},
+            products,
+        ),
+    }
+    if triplets is not None:
+        near, far, farther = (
+            np.linalg.norm(probabilities[one] - probabilities[other], axis=1)
+            for one, other in _sides(triplets)
+        )
+        figures = {"triplets": measure_triplets(near, far, farther, triplets)}
+        results["distance of probabilities"] = (figures, None)
+    return results
+
+
+def _sides(triplets: Triplets) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+    """The similar pair, and its two faces each with the odd one."""
+    first, second, odd = triplets.first, triplets.second, triplets.odd
+    return (first, second), (first, odd), (second, odd)
+
+
+def save_trained_comparison(
+    folder: Path,
+    trainer: PairTrainer,
+    config: ComparisonConfig,
+    held: HeldOut,
+    *,
+    note: str = "",
+) -> ComparisonCard:
+    """Calibrate a trained network on held-out rows, measure it on every usage, and save it as `folder`.
+
+    Args:
+        trainer: with at least one epoch done.
+    """
+    assert trainer.best is not None
+    network, dataset = trainer.finish(), trainer.data.dataset
+    preprocess = trainer.preprocess.cpu()
+    held_rows, labelled = held.rows, len(held.rows) > 0
+    pairs, triplets = trainer.data.held_out, None
+    if labelled:
+        pairs, triplets = draw_tasks(dataset, held_rows, pairs=HELD_OUT_PAIRS, triplets=1_500)
+    else:
+        held_rows = np.unique(np.concatenate([pairs.first, pairs.second]))
+    described = describe_rows(network, dataset, held_rows, preprocess, device=trainer.device)
+    slope, offset = fit_platt(described.scores(pairs), pairs.same)
+    temperature = 1.0
+    if described.logits is not None and labelled:
+        temperature = fit_temperature(described.logits[held_rows], dataset.labels[held_rows])
+    metrics: dict[str, Any] = {
+        "held_out": measure_part(described, pairs, triplets, slope=slope, offset=offset)
+    }
+    for usage in USAGES[1:] if labelled else ():
+        rows = dataset.rows(usage)
+        if len(rows):
+            tasks = draw_tasks(dataset, rows)
+            found = describe_rows(network, dataset, rows, preprocess, device=trainer.device)
+            metrics[usage] = measure_part(found, *tasks, slope=slope, offset=offset)
+    cost = config.cost()
+    card = ComparisonCard(
+        name=folder.name,
+        config=config.to_json(),
+        classes=dataset.classes if described.logits is not None else (),
+        mean=_floats(preprocess.mean),
+        std=_floats(preprocess.std),
+        slope=slope,
+        offset=offset,
+        temperature=temperature,
+        odd_scale=None if triplets is None else odd_one_out_scale(*described.distances(triplets)),
+        metrics=metrics,
+        parameters=cost.parameters,
+        macs=cost.macs,
+        data={
+            "name": dataset.name,
+            "fingerprint": dataset.fingerprint,
+            "drawn": dataset.drawn,
+            "votes": dataset.votes is not None,
+            "rows": {"train": len(trainer.data.train), "held_out": len(held_rows)},
+            "split": {"kind": held.split, "seed": held.seed, "share": held.share},
+            "held_out_seen_by_backbone": held.seen,
+        },
+        objective=asdict(trainer.objective),
+        recipe=trainer.recipe.to_json(),
+        history=[asdict(result) for result in trainer.history],
+        epoch=trainer.best.epoch,
+        seconds=round(sum(result.seconds for result in trainer.history), 1),
+        versions={
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("torch", "torchvision", "numpy")},
+        },
+        note=note,
+    )
+    return save_comparison(folder, network, card)
+
+
+def _floats(buffer: torch.Tensor) -> tuple[float, ...]:
+    return tuple(round(value, 6) for value in buffer.flatten().tolist())
