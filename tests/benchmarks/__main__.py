@@ -1,0 +1,78 @@
+"""`python -m tests.benchmarks [NAME …] --data fer2013.csv`: run the measurements, write one table."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import platform
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.table import Table
+
+from zoo.command import run_command
+from zoo.console import stderr, stdout
+from zoo.errors import ConfigError
+
+__all__ = ["main"]
+
+_QUICK = ("startup", "reading", "training_path", "inference", "memory")
+_LONG = ("workers", "time_to_quality")
+_NAMES = f"default: {' '.join(_QUICK)}; also: {' '.join(_LONG)}"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure; returns 0 whatever the figures are."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=_NAMES)
+    parser.add_argument("--data", type=Path, metavar="PATH", help="fer2013.csv; default: drawn faces")
+    parser.add_argument(
+        "--out", type=Path, default=Path("benchmarks"), help="OUT.json and OUT.md are written"
+    )
+    options = parser.parse_args(argv)
+    unknown = sorted(set(options.names) - {*_QUICK, *_LONG})
+    if unknown:
+        raise ConfigError(f"benchmark {unknown[0]!r} is unknown; known are {', '.join((*_QUICK, *_LONG))}")
+    rows = []
+    for name in options.names or _QUICK:
+        started = time.perf_counter()
+        figures = importlib.import_module(f"tests.benchmarks.{name}").measure(options.data)
+        stderr().print(f"{name}: {time.perf_counter() - started:.0f} s")
+        rows += [{"benchmark": name, **asdict(figure)} for figure in figures]
+    described = {"machine": _machine(), "date": time.strftime("%Y-%m-%d"), "data": _data(options.data)}
+    options.out.with_suffix(".json").write_text(
+        json.dumps({**described, "figures": rows}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
+    lines = ["| measure | value | target | reached | detail |", "| --- | --- | --- | --- | --- |"]
+    table = Table("measure", "value", "target", "reached", "detail", title=_machine())
+    for row in rows:
+        reached = {True: "yes", False: "no", None: ""}[row["reached"]]
+        cells = (row["measure"], f"{row['value']:.3g} {row['unit']}", row["target"], reached, row["detail"])
+        lines.append("| " + " | ".join(cells) + " |")
+        table.add_row(*cells)
+    text = f"{described['machine']}; {described['data']}; {described['date']}\n\n" + "\n".join(lines) + "\n"
+    options.out.with_suffix(".md").write_text(text, encoding="utf-8")
+    stdout().print(table)
+    return 0
+
+
+def _machine() -> str:
+    import os
+
+    import torch
+
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    name = torch.cpu.get_capabilities().get("cpu_name") or platform.processor()
+    return f"{os.cpu_count()} cores of {name} ({platform.machine()}), {gpu}, Python {sys.version.split()[0]}"
+
+
+def _data(path: Path | None) -> str:
+    return path.name if path else "drawn faces"
+
+
+if __name__ == "__main__":
+    run_command(main)
