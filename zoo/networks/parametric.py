@@ -95,7 +95,7 @@ class ParametricConfig(NetworkConfig):
         multiplier = self.inception_multiplier
         require(multiplier >= 1, "inception_multiplier", multiplier, "at least 1")
         require(all(width >= 1 for width in self.linear), "linear", self.linear, "at least 1 each")
-        require(self.final_size >= 1, "widths", self.widths, "stages that leave at least 1×1 of 48×48")
+        require(self.final_size >= 1, "repeats", self.repeats, "stages that leave at least 1×1 of 48×48")
 
     @property
     def final_size(self) -> int:

@@ -1,0 +1,87 @@
+"""ImageNet weights arrive in the right places, averaged over the colours, or their absence is said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torchvision import models
+
+from zoo.errors import ConfigError, WeightsError
+from zoo.networks import ParametricConfig
+from zoo.networks.imagenet import imagenet_start
+from zoo.networks.resnet import ResNetConfig, ResNetNetwork, average_colours
+from zoo.networks.vit import ViTConfig, ViTNetwork
+
+
+def test_the_average_over_colours_by_hand() -> None:
+    red, green, blue = [[1.0, 2.0]], [[4.0, -2.0]], [[1.0, 6.0]]
+    weight = torch.tensor([[red, green, blue], [blue, blue, red]])
+    assert average_colours(weight).tolist() == [[[[2.0, 2.0]]], [[[1.0, pytest.approx(14 / 3)]]]]
+
+
+def test_a_resnet_takes_over_everything_but_the_head() -> None:
+    torch.manual_seed(0)
+    weights = models.resnet18(weights=None).state_dict()
+    network = ResNetNetwork(ResNetConfig(depth=18)).eval()
+    network.load_imagenet(weights)
+    taken = network.body.state_dict()
+    for place in ((0, 0, 0), (63, 6, 6), (7, 3, 1)):
+        out, row, column = place
+        three = [weights["conv1.weight"][out, colour, row, column].item() for colour in range(3)]
+        assert taken["conv1.weight"][out, 0, row, column].item() == pytest.approx(sum(three) / 3, abs=1e-7)
+    rest = set(taken) - {"conv1.weight"}
+    assert rest == set(weights) - {"conv1.weight", "fc.weight", "fc.bias"}
+    assert all(torch.equal(taken[name], weights[name]) for name in rest)
+
+
+def test_the_added_convolution_begins_as_the_mean_of_the_channels() -> None:
+    images = torch.rand(2, 3, 48, 48)
+    network = ResNetNetwork(ResNetConfig(depth=18, channels=("gray", "sobel", "contrast")))
+    torch.testing.assert_close(network.added(images), images.mean(dim=1, keepdim=True))
+
+
+def test_a_transformer_takes_over_everything_but_the_head() -> None:
+    sizes = {"num_layers": 2, "num_heads": 2, "hidden_dim": 16, "mlp_dim": 32}
+    weights = models.VisionTransformer(image_size=64, patch_size=16, **sizes).state_dict()
+    network = ViTNetwork(ViTConfig(pixels=64, patch=16, width=16, depth=2, heads=2, hidden=32))
+    network.load_imagenet(weights)
+    taken = network.body.state_dict()
+    assert set(taken) == {name for name in weights if not name.startswith("heads.")}
+    assert all(torch.equal(taken[name], weights[name]) for name in taken)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [ParametricConfig(), ViTConfig(pixels=48, patch=6, copies=False)],
+    ids=["parametric", "small transformer"],
+)
+def test_networks_without_imagenet_weights_say_so(config: ParametricConfig | ViTConfig) -> None:
+    with pytest.raises(ConfigError, match=f"{config.family}.*no ImageNet weights.*resnet101"):
+        imagenet_start(config, seed=0)
+
+
+def test_weights_that_cannot_be_downloaded_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    # A proxy that refuses connections: the download fails at once, with or without a network.
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "")
+    with pytest.raises(WeightsError, match=r"https://.*resnet18.*can't be downloaded"):
+        imagenet_start(ResNetConfig(depth=18), seed=0)
+
+
+def test_a_kept_file_is_used_without_a_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = models.get_weight("ResNet18_Weights.IMAGENET1K_V1")
+    file = tmp_path / "hub" / "checkpoints" / weights.url.rsplit("/", 1)[1]
+    file.parent.mkdir(parents=True)
+    torch.manual_seed(1)
+    kept = models.resnet18(weights=None).state_dict()
+    torch.save(kept, file)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    state = imagenet_start(ResNetConfig(depth=18), seed=4)
+    assert torch.equal(state["body.layer1.0.conv1.weight"], kept["layer1.0.conv1.weight"])
+    assert torch.equal(
+        state["classifier.weight"], imagenet_start(ResNetConfig(depth=18), seed=4)["classifier.weight"]
+    )
