@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _face(picture: Path, *, cropped: bool) -> np.ndarray:
-    """The largest face of a picture, uint8 (48, 48); the whole picture where none is found, with a warning."""
+    """The largest face of a picture, uint8 (48, 48); the whole picture, with a warning, if it has none."""
     from zoo.console import stderr
     from zoo.faces import crop_face, find_faces, read_image, whole_image
 

@@ -96,7 +96,7 @@ class Comparer:
         with torch.inference_mode():
             described = [self._describe(face) for face in faces]
             embeddings = torch.cat([embedding for embedding, _ in described])
-            first, second = (torch.tensor(places) for places in _PAIRS[len(faces)])
+            first, second = _PAIRS[len(faces)]
             squares = self.network.distance(embeddings[first], embeddings[second])
             logits = self.network.compare(embeddings[first], embeddings[second])
         named = np.concatenate([logits.numpy() for _, logits in described])
