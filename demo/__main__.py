@@ -117,17 +117,26 @@ def serve(
     if mcp:
         _require_mcp()
 
+    import cv2
+    import torch
     from fastapi.responses import JSONResponse
     from fastapi.routing import APIRoute
-    from zoo.comparison import Comparer
 
     from demo.app import build, look_and_feel
     from demo.examples import write_examples
     from demo.library import Library
+    from zoo.comparison import Comparer
+    from zoo.comparison_model import available_comparisons
 
+    # Several visitors are answered side by side; threads below each answer would only wait for one another.
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
     library = Library.open(models)
     (folder / "examples").mkdir()
-    blocks = build(library, Comparer.load(extra=models), write_examples(folder / "examples"))
+    comparisons = available_comparisons(models)
+    # The last place wins, as with networks: a folder given by --models is there to be used.
+    comparer = Comparer.load(list(comparisons.values())[-1]) if comparisons else None
+    blocks = build(library, comparer, write_examples(folder / "examples"))
 
     def healthz() -> JSONResponse:
         return JSONResponse({"status": "ok", "models": len(library.entries)})

@@ -15,7 +15,6 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
-from zoo.comparison import Comparer
 
 from demo import theme
 from demo.compare import compare_pictures, comparison_page, comparison_to_json
@@ -28,6 +27,7 @@ from demo.recognise import answers_to_json, open_picture, recognise
 from demo.saliency import saliency
 from demo.scoreboard import board, model_page, models_to_json
 from demo.video import batch_csv, batch_page, film_csv, film_page, read_many, watch_film
+from zoo.comparison import Comparer
 from zoo.errors import ConfigError, ZooError
 
 __all__ = ["ASSETS", "TITLE", "build", "look_and_feel"]
@@ -62,7 +62,7 @@ class _Page:
     """What every tab is built from."""
 
     library: Library
-    comparer: Comparer
+    comparer: Comparer | None
     examples: dict[str, Path]
 
     def network_menu(self, elem_id: str, label: str = "Network") -> gr.Dropdown:
@@ -88,7 +88,7 @@ def look_and_feel() -> dict[str, Any]:
     }
 
 
-def build(library: Library, comparer: Comparer, examples: dict[str, Path]) -> gr.Blocks:
+def build(library: Library, comparer: Comparer | None, examples: dict[str, Path]) -> gr.Blocks:
     """The whole page and its endpoints; launching it is the caller's."""
     page = _Page(library, comparer, examples)
     with gr.Blocks(analytics_enabled=False, title=TITLE, delete_cache=(60, _KEPT_SECONDS)) as blocks:
@@ -206,7 +206,7 @@ def _photo_tab(page: _Page) -> None:
 def _webcam_tab(page: _Page) -> None:
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=300):
-            with gr.Group(elem_id="live-stage"):
+            with gr.Column(elem_id="live-stage"):
                 camera = gr.Image(
                     label="Your camera", sources=["webcam"], streaming=True, type="numpy", elem_id="live-in",
                     webcam_options=gr.WebcamOptions(mirror=True, constraints=_CAMERA),
@@ -307,7 +307,7 @@ def _video_tab(page: _Page) -> None:
 
     @_told_step_by_step
     def read(paths: list[str] | None, name: str) -> Iterator[str]:
-        so_far = []
+        so_far: list[Any] = []
         for total, so_far in read_many(paths, page.library.predictor(name)):
             yield _progress(len(so_far) / total, f"{len(so_far)} of {total} pictures")
         yield batch_page(so_far)
@@ -394,7 +394,7 @@ def _endpoints(page: _Page) -> None:
             third: an image file, or nothing.
         """
         compared = compare_pictures(page.comparer, (first, second, third))
-        return comparison_to_json(compared, page.comparer.classes)
+        return comparison_to_json(compared)
 
     @_told
     def read_film(film: str | None, network: str) -> dict[str, Any]:

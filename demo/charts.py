@@ -17,35 +17,38 @@ from demo.draw import colour_of
 
 __all__ = ["Point", "pareto_chart", "timeline"]
 
-_WIDE, _HIGH = 720, 220
+_WIDE, _HIGH = 720, 220  # SVG units; text is 13 of them
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 14, 12, 30
 
 
-def timeline(times: Sequence[float], values: Mapping[str, Sequence[float]], *, label: str) -> str:
+def timeline(
+    times: Sequence[float], values: Mapping[str, Sequence[float]], *, label: str, wide: int = _WIDE
+) -> str:
     """Probabilities over seconds, one line an expression, with a legend.
 
     Args:
         times: seconds, rising; values: by expression, as many as `times`, 0–1; NaN where no face was seen.
         label: what a screen reader says of the plot.
+        wide: of the drawing, which is scaled to its place; a small one has larger text.
     """
     start, end = (times[0], times[-1]) if times else (0.0, 1.0)
     span = max(end - start, 1e-9)
 
     def across(time: float) -> float:
-        return _LEFT + (time - start) / span * (_WIDE - _LEFT - _RIGHT)
+        return _LEFT + (time - start) / span * (wide - _LEFT - _RIGHT)
 
     lines = "".join(
         f'<path d="{_path([across(time) for time in times], series)}" stroke="{colour_of(name)}"/>'
         for name, series in values.items()
     )
-    marks = _share_marks(_HIGH)
-    for time in np.linspace(start, end, 5):
+    marks = _share_marks(wide)
+    for time in np.linspace(start, end, 5 if wide > 500 else 3):
         marks += f'<text x="{across(time):.0f}" y="{_HIGH - 10}" text-anchor="middle">{_clock(time)}</text>'
     legend = "".join(
         f'<li><span style="background:{colour_of(name)}"></span>{escape(name)}</li>' for name in values
     )
     return (
-        f'<figure class="chart"><svg viewBox="0 0 {_WIDE} {_HIGH}" role="img" aria-label="{escape(label)}">'
+        f'<figure class="chart"><svg viewBox="0 0 {wide} {_HIGH}" role="img" aria-label="{escape(label)}">'
         f'{marks}<g class="lines">{lines}</g></svg><ul class="legend">{legend}</ul></figure>'
     )
 
@@ -63,11 +66,11 @@ def _path(places: Sequence[float], series: Sequence[float]) -> str:
     return "".join(commands)
 
 
-def _share_marks(high: int) -> str:
+def _share_marks(wide: int) -> str:
     marks = ""
     for share in (0.0, 0.5, 1.0):
-        y = high - _BOTTOM - share * (high - _TOP - _BOTTOM)
-        marks += f'<line class="grid" x1="{_LEFT}" x2="{_WIDE - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        y = _HIGH - _BOTTOM - share * (_HIGH - _TOP - _BOTTOM)
+        marks += f'<line class="grid" x1="{_LEFT}" x2="{wide - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
         marks += f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{share:.0%}</text>'
     return marks
 

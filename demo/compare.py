@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from zoo.comparison import Comparer, Comparison
 
 from demo.draw import colour_of, data_address
 from demo.markup import message, percent, table
 from demo.recognise import largest, open_picture
-from zoo.errors import ImageError, ZooError
+from zoo.comparison import Comparer, Comparison
+from zoo.errors import ImageError, WeightsError, ZooError
 from zoo.faces import crop_face, find_faces, whole_image
 
 __all__ = ["Compared", "compare_pictures", "comparison_to_json", "comparison_page"]
@@ -27,14 +27,16 @@ class Compared:
     Attributes:
         crops: uint8 (48, 48), one a picture.
         whole: whether the whole picture was taken as the face, because none was found in it.
+        classes: what the columns of `result.probabilities` mean.
     """
 
     crops: tuple[np.ndarray, ...]
     whole: tuple[bool, ...]
     result: Comparison
+    classes: tuple[str, ...]
 
 
-def compare_pictures(comparer: Comparer, sources: Sequence[object]) -> Compared:
+def compare_pictures(comparer: Comparer | None, sources: Sequence[object]) -> Compared:
     """Compare the largest faces of two or three pictures.
 
     Args:
@@ -42,7 +44,10 @@ def compare_pictures(comparer: Comparer, sources: Sequence[object]) -> Compared:
 
     Raises:
         ImageError: the first or second is missing, or one can't be read; the message says which.
+        WeightsError: there is no comparer.
     """
+    if comparer is None:
+        raise WeightsError("No comparison model is installed; python -m zoo.train_pairs makes one.")
     if len(sources) == 3 and sources[2] is None:
         sources = sources[:2]
     if any(source is None for source in sources):
@@ -56,10 +61,10 @@ def compare_pictures(comparer: Comparer, sources: Sequence[object]) -> Compared:
         faces = find_faces(image)
         crops.append(crop_face(image, largest(faces)) if faces else whole_image(image))
         whole.append(not faces)
-    return Compared(tuple(crops), tuple(whole), comparer.compare(np.stack(crops)))
+    return Compared(tuple(crops), tuple(whole), comparer.compare(np.stack(crops)), comparer.classes)
 
 
-def comparison_to_json(compared: Compared, classes: Sequence[str]) -> dict[str, Any]:
+def comparison_to_json(compared: Compared) -> dict[str, Any]:
     """Plain values of a comparison."""
     result = compared.result
     odd = result.odd_one_out
@@ -76,7 +81,7 @@ def comparison_to_json(compared: Compared, classes: Sequence[str]) -> dict[str, 
                 "expression": expression,
                 "face_found": not whole,
                 "probabilities": {
-                    name: round(float(value), 4) for name, value in zip(classes, row, strict=True)
+                    name: round(float(value), 4) for name, value in zip(compared.classes, row, strict=True)
                 },
             }
             for expression, whole, row in zip(
@@ -89,20 +94,13 @@ def comparison_to_json(compared: Compared, classes: Sequence[str]) -> dict[str, 
 def comparison_page(compared: Compared) -> str:
     """The verdict in words, the faces side by side, and their distances."""
     result = compared.result
-    if result.odd_one_out is not None and result.odd_probabilities is not None:
-        chance = result.odd_probabilities[result.odd_one_out]
-        verdict = message(
-            f"The {_PLACES[result.odd_one_out]} face is the odd one out",
-            f"With a probability of {percent(float(chance))}; the other two look more alike.",
-            kind="good" if chance >= 0.5 else "unsure",
-        )
+    if result.odd_probabilities is not None:
+        verdict = _odd_verdict(result.odd_one_out, result.odd_probabilities)
     else:
-        title = "The same expression" if result.same else "Different expressions"
-        chance = float(result.probability)
         verdict = message(
-            title,
-            f"Probability of the same expression: {percent(chance)}.",
-            kind="good" if abs(chance - 0.5) > 0.15 else "unsure",
+            "The same expression" if result.same else "Different expressions",
+            f"Probability of the same expression: {percent(result.probability)}.",
+            kind="good" if abs(result.probability - 0.5) > 0.15 else "unsure",
         )
     faces = "".join(
         f'<figure class="{"odd" if index == result.odd_one_out else "even"}"'
@@ -120,3 +118,15 @@ def comparison_page(compared: Compared) -> str:
     caption = "Distances between the faces, in the network's own measure: smaller is more alike"
     measured = table(("faces", "distance"), rows, caption=caption)
     return f'{verdict}<div class="side-by-side">{faces}</div>{measured}'
+
+
+def _odd_verdict(odd: int | None, probabilities: Sequence[float]) -> str:
+    if odd is None:
+        return message(
+            "None is the odd one out", "No two of the faces are closer than others.", kind="unsure"
+        )
+    return message(
+        f"The {_PLACES[odd]} face is the odd one out",
+        f"With a probability of {percent(probabilities[odd])}; the other two look more alike.",
+        kind="good" if probabilities[odd] >= 0.5 else "unsure",
+    )

@@ -55,11 +55,12 @@ def annotate(image: np.ndarray, answers: Sequence[Answer]) -> np.ndarray:
         line = max(2, round(2.5 * unit))
         corner = min(width, height) / 8
         pen.rounded_rectangle((x, y, x + width, y + height), corner, outline=colour, width=line)
-        # Labels shrink with small faces so that a crowd stays readable, but never below 10 pixels.
-        font = ImageFont.load_default(max(10.0, min(17 * unit, width / 5)))
+        # In a crowd, labels shrink with the faces so that they don't cover each other.
+        size = max(10.0, min(17 * unit, max(width / 4, 0 if len(answers) > 8 else 13 * unit)))
+        font = ImageFont.load_default(size)
         words = f"{answer.number} {answer.label}" if len(answers) > 1 else answer.label
         left, top, right, bottom = pen.textbbox((0, 0), words, font=font)
-        pad = max(2.0, font.size / 4)
+        pad = max(2.0, size / 4)
         wide, high = right - left + 2 * pad, bottom - top + 2 * pad
         start = min(max(0.0, x), max(0.0, picture.width - wide))
         over = y - high - line if y - high - line >= 0 else min(y + height + line, picture.height - high)

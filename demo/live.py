@@ -127,8 +127,8 @@ def frame_overlay(answers: tuple[Answer, ...], shape: tuple[int, ...]) -> str:
         marks += (
             f'<rect x="{x}" y="{y}" width="{wide}" height="{high}" rx="{size / 2:.0f}" stroke="{tone}"'
             f' stroke-width="{width / 200:.1f}"/>'
-            f'<text x="{x}" y="{over:.0f}" font-size="{size:.0f}" fill="{tone}"'
-            f' stroke-width="{size / 5:.1f}">{escape(answer.label)}</text>'
+            f'<text x="{x}" y="{over:.0f}" font-size="{size:.0f}" stroke="{tone}"'
+            f' stroke-width="{size / 3:.1f}">{escape(answer.label)}</text>'
         )
     box = f'viewBox="0 0 {width} {height}" preserveAspectRatio="xMidYMid meet"'
     return f'<svg {box} aria-hidden="true">{marks}</svg>'
@@ -152,4 +152,4 @@ def live_panel(view: LiveView, answers: tuple[Answer, ...]) -> str:
         name: [seen.get(name, float("nan")) if seen else float("nan") for _, seen in view.history]
         for name in names
     }
-    return head + timeline(times, series, label="Probabilities of the last 20 seconds")
+    return head + timeline(times, series, label="Probabilities of the last 20 seconds", wide=420)

@@ -13,6 +13,8 @@
     return null;
   };
 
+  const recording = () => stage(record) && !stage(record).textContent.includes("Record");
+
   const say = (words) => {
     const place = document.getElementById("camera-trouble");
     place.textContent = words;
@@ -38,11 +40,9 @@
       say(reasons[error.name] || `The camera can't be opened: ${error.message}.`);
       return;
     }
-    if (document.body.dataset.camera === "on" && stage("video")) return;
+    if (recording()) return;
     if (!stage(record)) {
-      const open = await until(() => stage('[title="grant webcam access"], .access, button[class*="access"]')
-        || [...document.querySelectorAll("#live-in button, #live-in div")]
-          .filter((one) => one.textContent.trim() === "Click to Access Webcam").pop());
+      const open = await until(() => stage('[title="grant webcam access"] button'));
       if (open) open.click();
     }
     const button = await until(() => stage(record));
@@ -52,12 +52,10 @@
     }
     await until(() => stage("video") && stage("video").videoWidth > 0);
     button.click();
-    document.body.dataset.camera = "on";
   };
 
   window.stopCamera = () => {
-    if (document.body.dataset.camera === "on" && stage(record)) stage(record).click();
-    document.body.dataset.camera = "off";
+    if (recording()) stage(record).click();
   };
 
   window.turnTheme = () => {
