@@ -8,6 +8,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 from scipy.stats import binomtest
+from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 __all__ = ["calibration_bins", "calibration_error", "fit_temperature", "measure", "unsure_threshold"]
@@ -110,18 +111,16 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 def unsure_threshold(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """The confidence below which an answer is called unsure: answers below it are right less than half the
-    time.
+    """The confidence below which an answer is called unsure: there it is more likely wrong than right.
 
-    The largest of 0.00, 0.01, … 0.99 with that property over the faces below it; 0 if there is none.
+    The smallest of 0.00, 0.01, … 1.00 at which isotonic regression of *right* on confidence reaches a half.
 
     Args:
         probabilities: float (N, C), calibrated, of validation faces.
         labels: int64 (N,).
     """
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
-    for threshold in np.arange(99, 0, -1) / 100:
-        below = confidence < threshold
-        if below.any() and right[below].mean() < 0.5:
-            return float(threshold)
-    return 0.0
+    grid = np.arange(101) / 100
+    rising = IsotonicRegression(out_of_bounds="clip").fit(confidence, right.astype(float)).predict(grid)
+    reached = np.flatnonzero(rising >= 0.5)
+    return float(grid[reached[0]]) if len(reached) else 1.0
