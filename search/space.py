@@ -168,10 +168,30 @@ _STARTING_RECIPE_PLAIN = {
 }
 
 
+_STARTING_NETWORK: dict[str, Any] = {
+    "stages": 4,
+    "stage1_repeats": 1,
+    "stage2_repeats": 2,
+    "stage3_repeats": 2,
+    "stage4_repeats": 2,
+    "inceptions": 0,
+    "linear_depth": 1,
+    "norm": "batch",
+    "channels": "gray",
+    "activation": "relu",
+    "residual": False,
+    "conv_dropout": 0.0,
+    "pooling": "max",
+    "head": "average",
+    "head_dropout": 0.3,
+}
+
+
 def starting_points(limits: Limits, classes: int) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """Parameters and user attributes of the trials that a study begins with.
 
-    They are the published parametric networks within the limits, cheapest first.
+    They are the published parametric networks within the limits, cheapest first, and then the widest plain
+    network (widths doubling over four stages) within the limits, which is a point of the search space.
     """
     points = []
     costs = {name: count(dataclasses.replace(config, classes=classes)) for name, config in PUBLISHED.items()}
@@ -179,6 +199,17 @@ def starting_points(limits: Limits, classes: int) -> list[tuple[dict[str, Any], 
         if limits.allow(costs[name]):
             recipe = _STARTING_RECIPE if PUBLISHED[name].norm == "batch" else _STARTING_RECIPE_PLAIN
             points.append((dict(recipe), {NETWORK: name}))
+    for first in reversed(_widths(1, limits)):
+        widths = [first << stage for stage in range(4)]
+        plain = ParametricConfig(classes=classes, widths=tuple(widths), repeats=(1, 2, 2, 2))
+        within = all(width in _widths(stage, limits) for stage, width in enumerate(widths, start=1))
+        if within and limits.allow(count(plain)):
+            named = {f"stage{stage}_width": width for stage, width in enumerate(widths, start=1)}
+            params = {**_STARTING_NETWORK, **named, **_STARTING_RECIPE}
+            if not _most_inceptions(limits):
+                del params["inceptions"]
+            points.append((params, {}))
+            break
     return points
 
 
