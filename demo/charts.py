@@ -18,7 +18,7 @@ from demo.draw import colour_of
 __all__ = ["Point", "pareto_chart", "timeline"]
 
 _WIDE, _HIGH = 720, 220  # SVG units; text is 13 of them
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 14, 12, 30
+_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 18, 14, 32
 
 
 def timeline(

@@ -11,6 +11,8 @@ from demo.markup import bars, table
 
 __all__ = ["board", "model_page", "models_to_json"]
 
+_RECALL = "Share of the faces that annotators gave this label and the network, too (recall)"
+
 
 def board(library: Library, chosen: str) -> str:
     """Accuracy against cost, and a table of all models, the chosen one marked."""
@@ -64,12 +66,11 @@ def model_page(entry: Entry) -> str:
     listed = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts.items())
     note = f"<p>{escape(card.note)}</p>" if card.note else ""
     recalls = {name: row["recall"] for name, row in score["per_class"].items()}
-    found = "How many faces of each expression are found (recall)"
     return (
         f'<section class="model"><div><h3>{escape(entry.name)}</h3>{note}{drawn}<dl>{listed}</dl>'
         f"<h4>Intended use</h4><p>{escape(card.intended_use)}</p>"
         f"<h4>Limits</h4><p>{escape(card.limits)}</p></div>"
-        f"<div><h4>{found}</h4>{bars(recalls, caption=found)}"
+        f"<div><h4>How well each expression is found</h4>{bars(recalls, caption=_RECALL)}"
         f"<h4>What is taken for what</h4>{_confusion(card.classes, score['confusion'])}</div></section>"
     )
 
