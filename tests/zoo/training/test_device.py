@@ -1,0 +1,50 @@
+"""Devices by name, and the errors of those that don't exist or are full."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from zoo.errors import DeviceError
+from zoo.training.device import autocast, is_out_of_memory, pick_device, pick_precision
+
+
+def test_the_cpu_is_always_there() -> None:
+    assert pick_device("cpu") == torch.device("cpu")
+    assert pick_device("auto").type in ("cpu", "cuda", "mps")
+
+
+@pytest.mark.parametrize("name", ["gpu", "cpu:0", "cuda:one", "cuda:-1", "", "mps:1", "CUDA"])
+def test_unknown_names_are_errors(name: str) -> None:
+    with pytest.raises(DeviceError, match=f"{name!r} is unknown; required: auto, cpu, cuda, cuda:N or mps"):
+        pick_device(name)
+
+
+def test_a_device_beyond_the_last_is_an_error() -> None:
+    with pytest.raises(DeviceError, match="'cuda:99' does not exist; this machine has [0-9]+ CUDA"):
+        pick_device("cuda:99")
+
+
+def test_precision_is_one_that_the_device_computes_in() -> None:
+    precision = pick_precision(torch.device("cpu"))
+    assert precision in (torch.float32, torch.bfloat16)
+    with autocast(torch.device("cpu"), precision):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == precision
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), True),
+        (MemoryError(), True),
+        (
+            RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory"),
+            True,
+        ),
+        (RuntimeError("MPS backend out of memory"), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_out_of_memory_is_told_from_bugs(error: BaseException, expected: bool) -> None:
+    assert is_out_of_memory(error) is expected

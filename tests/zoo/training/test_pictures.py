@@ -1,0 +1,74 @@
+"""Pictures are written whole, in colours, by any thread, without matplotlib's global state."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from zoo.training.evaluate import measure
+from zoo.training.pictures import confusion_picture, learning_curves, reliability_diagram
+
+HISTORY = [
+    {
+        "epoch": epoch,
+        "learning_rate": 0.1,
+        "train_loss": 2 / epoch,
+        "train_accuracy": 1 - 0.7 / epoch,
+        "loss": 1.8 / epoch,
+        "accuracy": 0.9 - 0.5 / epoch,
+        "macro_f1": 0.8 - 0.5 / epoch,
+        "seconds": 1.0,
+    }
+    for epoch in range(1, 9)
+]
+BINS = [
+    {"share": 0.4, "confidence": 0.5, "accuracy": 0.3},
+    {"share": 0.6, "confidence": 0.9, "accuracy": 0.7},
+]
+CLASSES = ("left", "middle", "right")
+
+
+def _metrics(classes: tuple[str, ...] = CLASSES, seed: int = 0) -> dict[str, object]:
+    random = np.random.default_rng(seed)
+    logits, labels = random.normal(size=(80, len(classes))), random.integers(0, len(classes) - 1, 80)
+    return measure(logits, labels, classes)  # the last class is absent
+
+
+DRAW: dict[str, Callable[[Path], None]] = {
+    "curves": lambda path: learning_curves(HISTORY, path),
+    "one epoch": lambda path: learning_curves(HISTORY[:1], path),
+    "confusion": lambda path: confusion_picture(_metrics(), CLASSES, path, part="PublicTest"),
+    "two classes": lambda path: confusion_picture(_metrics(("a", "b")), ("a", "b"), path),
+    "reliability": lambda path: reliability_diagram(BINS, BINS[:1], path, part="PublicTest"),
+}
+
+
+@pytest.mark.parametrize("name", DRAW)
+def test_a_small_whole_picture_is_written(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "new folder" / "picture.png"
+    DRAW[name](path)
+    assert [file.name for file in path.parent.iterdir()] == ["picture.png"]
+    assert path.stat().st_size < 60_000
+    with Image.open(path) as image:
+        pixels = np.asarray(image.convert("RGB"))
+    assert min(pixels.shape[:2]) > 350 and len(np.unique(pixels.reshape(-1, 3), axis=0)) > 10
+
+
+def test_threads_draw_at_once_what_one_draws_alone(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number}.png" for number in range(6)]
+    confusion_picture(_metrics(seed=5), CLASSES, tmp_path / "alone.png")
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda path: confusion_picture(_metrics(seed=5), CLASSES, path), paths))
+    assert {path.read_bytes() for path in paths} == {(tmp_path / "alone.png").read_bytes()}
+
+
+def test_pyplot_is_never_imported() -> None:
+    code = "import sys, zoo.training.pictures; sys.exit('matplotlib.pyplot' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
