@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from zoo.command import run_command
 
 if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
     from optuna.study import Study
     from optuna.trial import FrozenTrial
     from rich.console import Console
@@ -70,11 +72,15 @@ def _accuracy(trial: FrozenTrial) -> float:
     return trial.value if trial.value is not None else trial.intermediate_values[trial.last_step or 0]
 
 
-def train_trial(task: ExportTask) -> None:
-    """Train one trial's configuration in full and save it; the target of a process."""
-    from search.worker import guard
+def train_trial(task: ExportTask, errors: Connection | None = None) -> None:
+    """Train one trial's configuration in full and save it; the target of a process.
 
-    guard(lambda: _train_trial(task))
+    Args:
+        errors: see `search.child.guard`.
+    """
+    from search.child import guard
+
+    guard(lambda: _train_trial(task), errors)
 
 
 def _train_trial(task: ExportTask) -> None:
@@ -245,12 +251,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
 
     from search.processes import plan_workers
-    from search.study import Places, StudyError, load_study, quiet_optuna, settings_of
+    from search.storage import Places, StudyError, storage_errors
+    from search.study import load_study, quiet_optuna, settings_of
     from zoo.console import stderr
 
     quiet_optuna()
     places = Places.of(options.study, options.storage)
-    study = load_study(places)
+    with storage_errors(places):
+        study = load_study(places)
     settings = settings_of(study)
     if options.trial is None:
         trials = top_trials(study, options.top)

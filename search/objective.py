@@ -3,21 +3,20 @@ are."""
 
 from __future__ import annotations
 
-import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import optuna
 import torch
 from optuna.artifacts._protocol import ArtifactStore
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
+from search.recovery import DOUBLED, FINISHED, PROPOSAL, REASON, SURPLUS, is_doubled, is_poison
 from search.settings import StudySettings
 from search.space import Limits, Proposal, suggest
-from search.study import FINISHED, REASON, WORKER, worker_identity
 from zoo.data.dataset import FaceDataset, Split
+from zoo.errors import ConfigError
 from zoo.networks import count
 from zoo.training.device import is_out_of_memory
 from zoo.training.evaluate import measure
@@ -29,25 +28,25 @@ DUPLICATE = "duplicate_of"
 
 
 class TrialInterruptedError(Exception):
-    """The run ends; the trial is queued again and will go on from its last epoch."""
+    """The run ends; the trial has to be queued again and will go on from its last epoch."""
 
 
 class SurplusTrialError(Exception):
-    """The study has all its trials already; this one was begun in the same moment as the last."""
+    """The study doesn't need this trial: it has all its trials, or another goes on from the same trial."""
 
 
 class Objective:
-    """What `study.optimize` calls.
+    """What a worker calls with each trial.
 
-    Every trial records its config, recipe, cost, worker, curve, seconds and figures as user attributes,
-    and the reason when it is pruned or failed.
+    Every trial records its config, recipe, cost, curve, seconds and figures as user attributes, and the
+    reason when it is pruned.
 
     Args:
         total: trials that the study is to have.
         checkpoints: folder; a trial's checkpoint is named by its proposal, so that whoever runs the same
             proposal again goes on from it.
         deadline: `time.time()` by which trials end; a trial that would overrun it is interrupted.
-        should_stop: asked between epochs.
+        should_stop: asked after every training step; a true answer interrupts the trial.
     """
 
     def __init__(
@@ -68,18 +67,23 @@ class Objective:
         self._checkpoints, self._artifacts = checkpoints, artifacts
         self._deadline, self._should_stop = deadline, should_stop
         self._limits = Limits(settings.max_macs, settings.max_parameters)
+        self._checkpoint: Path | None = None
 
     def __call__(self, trial: optuna.Trial) -> float:
         """Run one trial; returns the validation accuracy after its last epoch.
 
         Raises:
             optuna.TrialPruned: over a limit, not promising, diverged, out of memory, or a duplicate.
-            TrialInterruptedError: the run ends; the trial was queued again.
-            SurplusTrialError: the study has its trials.
+            TrialInterruptedError: the run ends.
+            SurplusTrialError: the study doesn't need the trial.
         """
-        trial.set_user_attr(WORKER, worker_identity())
-        if self._surplus(trial):
-            trial.set_user_attr(REASON, "surplus")
+        self._checkpoint = None
+        others = trial.study.get_trials(deepcopy=False)
+        if is_doubled(trial, others):
+            trial.set_user_attr(REASON, DOUBLED)
+            raise SurplusTrialError
+        if self._surplus(trial, others):
+            trial.set_user_attr(REASON, SURPLUS)
             raise SurplusTrialError
         proposal = suggest(
             trial,
@@ -95,7 +99,7 @@ class Objective:
             "recipe": proposal.recipe.to_json(),
             "parameters": cost.parameters,
             "macs": cost.macs,
-            "proposal": proposal.fingerprint,
+            PROPOSAL: proposal.fingerprint,
         }
         for name, value in attributes.items():
             trial.set_user_attr(name, value)
@@ -104,24 +108,50 @@ class Objective:
             trial.set_constraint(f"{name} over the limit", excess)
         over = [f"{name} {getattr(cost, name):,}" for name, excess in excesses.items() if excess > 0]
         if over:
-            raise self._pruned(trial, f"over the limit: {', '.join(over)}")
-        earlier = self._duplicate(trial, proposal)
+            raise _pruned(trial, f"over the limit: {', '.join(over)}")
+        earlier = _duplicate(trial, proposal)
         if earlier is not None:
-            trial.set_user_attr(DUPLICATE, earlier.number)
-            if earlier.value is not None and earlier.state == TrialState.COMPLETE:
-                for name in ("curve", "metrics", "seconds"):
-                    trial.set_user_attr(name, earlier.user_attrs[name])
-                return float(earlier.value)
-            raise self._pruned(trial, f"the same as trial {earlier.number}")
-        checkpoint = self._checkpoints / f"{proposal.fingerprint}.pt"
-        value = self._train(trial, proposal, checkpoint)
-        checkpoint.unlink(missing_ok=True)
-        return value
+            return self._repeat(trial, earlier)
+        self._checkpoint = self._checkpoints / f"{proposal.fingerprint}.pt"
+        return self._train(trial, proposal, self._checkpoint)
+
+    def forget(self) -> None:
+        """Remove the checkpoint of the last trial: its outcome is stored."""
+        if self._checkpoint is not None:
+            self._checkpoint.unlink(missing_ok=True)
 
     def _train(self, trial: optuna.Trial, proposal: Proposal, checkpoint: Path) -> float:
-        trainer = None
+        trainer, failure = None, ""
         try:
-            trainer = Trainer(
+            trainer = self._make_trainer(proposal, checkpoint)
+            trial.set_user_attr("first_epoch", len(trainer.history) + 1)
+            for result in trainer.history:
+                pruned = self._report(trial, result)
+            # Of the epochs before a resume only the last one's judgement is new.
+            if trainer.history and pruned:
+                self._prune(trial, trainer)
+            for result in trainer.epochs(on_step=self._check):
+                if self._report(trial, result):
+                    self._prune(trial, trainer)
+                if result.epoch < proposal.recipe.epochs:
+                    self._check(expected=result.seconds)
+            self._record(trial, trainer)
+            self._finish(trial, trainer)
+            return trainer.history[-1].accuracy
+        except DivergedError as error:
+            failure = f"diverged: {error}"
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            failure = f"out of memory on {self._device}"
+        # Raised out of the handlers, as an exception's context keeps the memory of all its frames.
+        if trainer is not None and trainer.history:
+            self._record(trial, trainer)
+        raise _pruned(trial, failure)
+
+    def _make_trainer(self, proposal: Proposal, checkpoint: Path) -> Trainer:
+        def make() -> Trainer:
+            return Trainer(
                 proposal.config,
                 proposal.recipe,
                 self._dataset,
@@ -129,39 +159,24 @@ class Objective:
                 device=self._device,
                 checkpoint=checkpoint,
             )
-            trial.set_user_attr("first_epoch", len(trainer.history) + 1)
-            for result in trainer.history:
-                trial.report(result.accuracy, result.epoch)
-            for result in trainer.epochs():
-                trial.report(result.accuracy, result.epoch)
-                if trial.should_prune():
-                    self._record(trial, trainer)
-                    checkpoint.unlink(missing_ok=True)
-                    raise self._pruned(trial, f"accuracy {result.accuracy:.3f} after epoch {result.epoch}")
-                if result.epoch < proposal.recipe.epochs and self._out_of_time(result):
-                    self._queue_again(trial)
-                    raise TrialInterruptedError
-            self._record(trial, trainer)
-            self._finish(trial, trainer)
-            return trainer.history[-1].accuracy
-        except DivergedError as error:
-            raise self._pruned(trial, f"diverged: {error}") from None
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            raise self._pruned(trial, f"out of memory on {self._device}") from None
-        except KeyboardInterrupt:
-            self._queue_again(trial)
-            raise
-        finally:
-            del trainer
-            gc.collect()
-            if self._device.type == "cuda":
-                torch.cuda.empty_cache()
 
-    def _pruned(self, trial: optuna.Trial, reason: str) -> optuna.TrialPruned:
-        trial.set_user_attr(REASON, reason)
-        return optuna.TrialPruned(reason)
+        try:
+            return make()
+        except ConfigError:
+            # Of an earlier study of this name, with other data: one of this study's would fit.
+            if not checkpoint.is_file():
+                raise
+            checkpoint.unlink()
+            return make()
+
+    def _report(self, trial: optuna.Trial, result: EpochResult) -> bool:
+        trial.report(result.accuracy, result.epoch)
+        return trial.should_prune()
+
+    def _prune(self, trial: optuna.Trial, trainer: Trainer) -> None:
+        self._record(trial, trainer)
+        result = trainer.history[-1]
+        raise _pruned(trial, f"accuracy {result.accuracy:.3f} after epoch {result.epoch}")
 
     def _record(self, trial: optuna.Trial, trainer: Trainer) -> None:
         curve = [
@@ -184,26 +199,41 @@ class Objective:
         trial.set_user_attr("metrics", metrics)
         upload_trial(trial, trainer, metrics, self._dataset.classes, self._artifacts)
 
-    def _out_of_time(self, result: EpochResult) -> bool:
-        """Asked to stop, or the next epoch would overrun the deadline."""
-        late = self._deadline is not None and time.time() + result.seconds > self._deadline
-        return late or self._should_stop()
+    def _repeat(self, trial: optuna.Trial, earlier: FrozenTrial) -> float:
+        """The outcome of an earlier trial with the same proposal, which isn't trained again."""
+        trial.set_user_attr(DUPLICATE, earlier.number)
+        if earlier.state != TrialState.COMPLETE or earlier.value is None:
+            raise _pruned(trial, f"the same as trial {earlier.number}")
+        for name in ("curve", "macro_f1", "metrics", "seconds"):
+            if name in earlier.user_attrs:
+                trial.set_user_attr(name, earlier.user_attrs[name])
+        return float(earlier.value)
 
-    def _queue_again(self, trial: optuna.Trial) -> None:
-        trial.set_user_attr(REASON, "interrupted")
-        network = {k: v for k, v in trial.user_attrs.items() if k == "network"}
-        trial.study.enqueue_trial(trial.params, user_attrs={**network, "continues": trial.number})
+    def _check(self, *progress: int, expected: float = 0.0) -> bool:
+        """Interrupt the trial when asked to, or when `expected` more seconds would overrun the deadline."""
+        late = self._deadline is not None and time.time() + expected > self._deadline
+        if late or self._should_stop():
+            raise TrialInterruptedError
+        return False
 
-    def _surplus(self, trial: optuna.Trial) -> bool:
+    def _surplus(self, trial: optuna.Trial, others: Sequence[FrozenTrial]) -> bool:
         """Trials are numbered by the storage, so of all that run at once exactly the right ones see too
         many."""
         counted = (*FINISHED, TrialState.RUNNING)
-        trials = trial.study.get_trials(deepcopy=False, states=counted)
-        return sum(other.number < trial.number for other in trials) >= self._total
+        return sum(o.state in counted and o.number < trial.number for o in others) >= self._total
 
-    def _duplicate(self, trial: optuna.Trial, proposal: Proposal) -> Any:
-        """The earliest other trial with the same proposal that is finished, or running and begun before."""
-        for other in trial.study.get_trials(deepcopy=False, states=(*FINISHED, TrialState.RUNNING)):
-            if other.number < trial.number and other.user_attrs.get("proposal") == proposal.fingerprint:
-                return other
-        return None
+
+def _pruned(trial: optuna.Trial, reason: str) -> optuna.TrialPruned:
+    trial.set_user_attr(REASON, reason)
+    return optuna.TrialPruned(reason)
+
+
+def _duplicate(trial: optuna.Trial, proposal: Proposal) -> FrozenTrial | None:
+    """The first trial with the same proposal that is finished, poison, or running and begun before."""
+    same = (
+        other
+        for other in trial.study.get_trials(deepcopy=False)
+        if other.number < trial.number and other.user_attrs.get(PROPOSAL) == proposal.fingerprint
+    )
+    counted = (*FINISHED, TrialState.RUNNING)
+    return next((other for other in same if other.state in counted or is_poison(other)), None)

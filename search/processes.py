@@ -5,20 +5,23 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from search.study import StudyError
-from search.worker import EXIT_ERROR
+from search.child import EXIT_ERROR
+from search.storage import StudyError
 
 __all__ = ["Crew", "plan_devices", "plan_workers"]
 
-_MOST_DEATHS = 10
+# So many deaths within this time mean that something is wrong that a new process doesn't mend.
+_MOST_DEATHS, _DEATH_SECONDS = 10, 300
 
 # glibc gives large blocks back to the system at once and then pays for their pages again in every step:
-# keeping # them trains 5% (bfloat16) to 20% (float32) faster on a CPU.
+# keeping them trains 5% (bfloat16) to 20% (float32) faster on a CPU.
 _MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 33)}
 
 
@@ -54,63 +57,83 @@ def plan_devices(device: str, workers: int) -> list[tuple[str, int]]:
 class Crew:
     """Processes that all run one function, each with a task of its own.
 
-    A process that dies without a word (a crash, a kill, the system out of memory) is replaced, ten times
-    in all; one that ends with an error of its own ends the crew.
+    A process that dies without a word (a crash, a kill, the system out of memory) is replaced, unless ten
+    have died within five minutes; one that ends with an error of its own ends the crew.
 
     Args:
-        target: importable; called with one task in a new process.
+        target: importable; called in a new process with one task and a connection, to which it sends why it
+            ends early.
     """
 
-    def __init__(self, target: Callable[[Any], None], tasks: Sequence[Any]) -> None:
+    def __init__(self, target: Callable[[Any, Connection], None], tasks: Sequence[Any]) -> None:
         # Forked processes would inherit torch's and the database driver's locks.
         self._context = multiprocessing.get_context("spawn")
         self._target = target
-        self._processes: dict[int, tuple[BaseProcess, Any]] = {}
-        self.deaths = 0
+        self._processes: dict[int, tuple[BaseProcess, Any, Connection]] = {}
+        self._deaths: list[float] = []
         os.environ.update({name: os.environ.get(name, value) for name, value in _MALLOC.items()})
         for number, task in enumerate(tasks):
             self._start(number, task)
 
     def _start(self, number: int, task: Any) -> None:
-        process = self._context.Process(target=self._target, args=(task,))
+        receiver, sender = self._context.Pipe(duplex=False)
+        # A daemon is told to end when this process ends in whatever way.
+        process = self._context.Process(target=self._target, args=(task, sender), daemon=True)
         process.start()
-        self._processes[number] = (process, task)
+        sender.close()
+        self._processes[number] = (process, task, receiver)
 
     def watch(self) -> Iterator[None]:
         """Yield about twice a second until all processes are done.
 
         Raises:
-            StudyError: a process ended with an error (it has printed it), or too many died.
+            StudyError: a process ended with an error, or too many died. The traceback of an unforeseen error
+                is printed.
         """
         while self._processes:
-            for number, (process, task) in list(self._processes.items()):
+            for number, (process, task, receiver) in list(self._processes.items()):
                 if process.exitcode is None:
                     continue
                 del self._processes[number]
-                if process.exitcode == EXIT_ERROR:
-                    raise StudyError("a worker stopped with the error above; everything finished is kept")
+                words = _received(receiver)
+                if process.exitcode == EXIT_ERROR and words:
+                    raise StudyError(words)
                 if process.exitcode == 1:
+                    print(words, file=sys.stderr)
                     raise StudyError("a worker failed with the traceback above; everything finished is kept")
-                if process.exitcode < 0:
-                    self.deaths += 1
-                    if self.deaths > _MOST_DEATHS:
-                        raise StudyError(
-                            f"{self.deaths} workers died, the last by signal {-process.exitcode}; "
-                            "everything finished is kept"
-                        )
+                if process.exitcode:
+                    self._note_death(process.exitcode)
                     self._start(number, task)
             yield
             time.sleep(0.5)
 
+    def _note_death(self, status: int) -> None:
+        now = time.monotonic()
+        self._deaths = [*(then for then in self._deaths if now - then < _DEATH_SECONDS), now]
+        if len(self._deaths) > _MOST_DEATHS:
+            cause = f"by signal {-status}" if status < 0 else f"with status {status}"
+            raise StudyError(
+                f"{len(self._deaths)} workers died within {_DEATH_SECONDS // 60} minutes, the last {cause}; "
+                "everything finished is kept"
+            )
+
     def stop(self, patience: float = 30.0) -> None:
         """Tell all processes to end, and kill those that haven't within `patience` seconds."""
-        for process, _ in self._processes.values():
+        for process, _, _ in self._processes.values():
             with contextlib.suppress(ProcessLookupError):
                 process.terminate()
         limit = time.monotonic() + patience
-        for process, _ in self._processes.values():
+        for process, _, _ in self._processes.values():
             process.join(max(0.0, limit - time.monotonic()))
             if process.exitcode is None:
                 process.kill()
                 process.join()
         self._processes.clear()
+
+
+def _received(receiver: Connection) -> str:
+    with contextlib.closing(receiver):
+        try:
+            return str(receiver.recv()) if receiver.poll() else ""
+        except EOFError:
+            return ""

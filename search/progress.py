@@ -10,7 +10,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
-from search.study import FINISHED
+from search.recovery import DOUBLED, FINISHED, SURPLUS, reason_of
+from search.storage import is_lost, lost_reason
 from zoo.console import progress_bar
 
 __all__ = ["StudyProgress"]
@@ -37,6 +38,7 @@ class StudyProgress:
         self._task = self._bar.add_task("study", total=total, completed=done, status="")
         self._running: dict[int, Any] = {}
         self._polled = 0.0
+        self._lost = False
 
     def __enter__(self) -> StudyProgress:
         self._bar.start()
@@ -47,11 +49,29 @@ class StudyProgress:
         self._bar.stop()
 
     def update(self, *, force: bool = False) -> None:
-        """Look at the storage, at most once a second unless forced, and draw what changed."""
+        """Look at the storage, at most once a second unless forced, and draw what changed.
+
+        A storage that is gone is told once; whether to wait for it is up to the workers.
+        """
         if not force and time.monotonic() - self._polled < 1:
             return
         self._polled = time.monotonic()
-        trials = self._study.get_trials(deepcopy=False)
+        try:
+            trials = self._study.get_trials(deepcopy=False)
+        except Exception as error:
+            if not is_lost(error):
+                raise
+            if not self._lost:
+                words = f"the storage is gone ({lost_reason(error)}); waiting for it"
+                self._console.print(words, soft_wrap=True)
+            self._lost = True
+            return
+        if self._lost:
+            self._console.print("the storage is back")
+            self._lost = False
+        self._draw(trials)
+
+    def _draw(self, trials: list[FrozenTrial]) -> None:
         done = [trial for trial in trials if trial.state in FINISHED]
         pruned = sum(trial.state == TrialState.PRUNED for trial in done)
         best = max(
@@ -64,7 +84,7 @@ class StudyProgress:
         for trial in trials:
             if trial.state.is_finished() and trial.number not in self._known:
                 self._known.add(trial.number)
-                if not self._console.is_terminal:
+                if not self._console.is_terminal and reason_of(trial) not in (DOUBLED, SURPLUS):
                     self._console.print(
                         f"trial {trial.number}: {_told(trial)} ({len(done)} of {self._total})"
                     )
@@ -87,4 +107,4 @@ def _told(trial: optuna.trial.FrozenTrial) -> str:
     if trial.state == TrialState.COMPLETE:
         return f"accuracy {trial.value:.4f}"
     word = "pruned" if trial.state == TrialState.PRUNED else "failed"
-    return f"{word}: {trial.user_attrs.get('reason', 'its worker died')}"
+    return f"{word}: {reason_of(trial)}"

@@ -71,7 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     started = time.time()
 
     from search.settings import StudySettings, parse_seconds
-    from search.study import Places, StudyError, quiet_optuna
+    from search.storage import Places, StudyError, storage_errors
+    from search.study import quiet_optuna
     from zoo.console import stderr
     from zoo.data import load_dataset, make_split
     from zoo.training.device import pick_device
@@ -106,7 +107,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     # What ends jobs on clusters ends a run as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        _search_and_export(options, places, settings, dataset, split, started, timeout)
+        with storage_errors(places):
+            _search_and_export(options, places, settings, dataset, split, started, timeout)
     except KeyboardInterrupt:
         again = shlex.join(["python", "-m", "search.run", *(sys.argv[1:] if argv is None else argv)])
         console.print(f"stopped; everything finished is kept. To go on:\n  {again}", soft_wrap=True)
@@ -143,7 +145,7 @@ def _search_and_export(
     console.print(
         f"study {places.name}: {done} of {options.trials} trials done; {len(split.train):,} faces train, "
         f"{len(split.validation):,} select ({split.names[1]}); {settings.epochs} epochs a trial, "
-        f"{workers} worker(s); storage {places.storage}",
+        f"{workers} worker(s); storage {places.shown}",
         soft_wrap=True,
     )
     if done < options.trials:

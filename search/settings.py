@@ -63,12 +63,12 @@ class StudySettings:
         return cls(**{**values, "classes": tuple(values["classes"])})
 
     def differences(self, other: StudySettings) -> list[str]:
-        """One phrase for every field in which the other settings differ."""
+        """One phrase for every field in which the other settings differ; the data's name may."""
         mine, theirs = self.to_json(), other.to_json()
         return [
             f"{name} {mine[name]!r} instead of {theirs[name]!r}"
             for name in mine
-            if mine[name] != theirs[name]
+            if mine[name] != theirs[name] and name != "data"
         ]
 
 

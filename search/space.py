@@ -10,6 +10,7 @@ from typing import Any
 
 import optuna
 
+from search.recovery import NETWORK
 from zoo.data.augment import Augmentation
 from zoo.data.dataset import FACE_SIZE
 from zoo.networks import Cost, ParametricConfig, count
@@ -18,9 +19,6 @@ from zoo.networks.published import PUBLISHED
 from zoo.training.recipe import Recipe
 
 __all__ = ["Limits", "Proposal", "starting_points", "suggest"]
-
-NETWORK = "network"
-"""User attribute of an enqueued trial that names a published network instead of sampling one."""
 
 _WIDTHS = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 800)
 _CHANNELS = ("gray", "gray+sobel", "gray+contrast", "gray+sobel+contrast")

@@ -2,34 +2,59 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import signal
+import contextlib
+import gc
+import hashlib
+import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
-from types import FrameType
+from typing import TYPE_CHECKING
 
 import optuna
 import sqlalchemy.exc
+from optuna.storages import RDBStorage
+from optuna.study import Study
 from optuna.trial import TrialState
 
-from search.settings import StudySettings
-from search.study import FINISHED, Places, StudyError, load_study, quiet_optuna, reclaim, settings_of
-from zoo.errors import ZooError
-
-__all__ = ["EXIT_ERROR", "WorkerTask", "guard", "make_pruner", "make_sampler", "work"]
-
-EXIT_ERROR = 2
-_STORAGE_PATIENCE_SECONDS = 120
-_STORAGE_ERRORS = (
-    optuna.exceptions.StorageInternalError,
-    sqlalchemy.exc.OperationalError,
-    sqlalchemy.exc.InterfaceError,
+from search.child import disk_is_full, guard
+from search.recovery import (
+    ERROR,
+    FINISHED,
+    FULL,
+    INTERRUPTED,
+    LOST,
+    REASON,
+    WORKER,
+    give_up,
+    queue_again,
+    reclaim,
+    worker_identity,
 )
+from search.settings import StudySettings
+from search.storage import (
+    HEARTBEAT_SECONDS,
+    Patience,
+    Places,
+    StudyError,
+    is_full,
+    is_lost,
+    lost_reason,
+    open_storage,
+    storage_errors,
+)
+from search.study import HOME, load_study, quiet_optuna, settings_of
+
+if TYPE_CHECKING:
+    from search.objective import Objective
+
+__all__ = ["WorkerTask", "make_pruner", "make_sampler", "work"]
+
+_STORAGE_ERRORS = (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError)
 
 
 @dataclass(frozen=True)
@@ -55,15 +80,18 @@ class WorkerTask:
     deadline: float | None
 
 
-def make_sampler(seed: int, worker: int, trials: int) -> optuna.samplers.BaseSampler:
+def make_sampler(seed: int, worker: int, trials: int, host: str = "") -> optuna.samplers.BaseSampler:
     """TPE over jointly sampled groups, seeded so that no two workers and no two sittings repeat each other.
 
     Args:
         trials: that the study holds already. With one seed for all, a resumed study repeats its random
             points.
+        host: of the worker; empty on the one that the study began on, so that one machine repeats itself.
     """
-    seed = (seed * 1009 + worker) * 100_003 + trials
-    return optuna.samplers.TPESampler(multivariate=True, group=True, constant_liar=True, seed=seed)
+    digest = hashlib.sha256(f"{seed} {worker} {trials} {host}".encode()).digest()
+    return optuna.samplers.TPESampler(
+        multivariate=True, group=True, constant_liar=True, seed=int.from_bytes(digest[:4])
+    )
 
 
 def make_pruner(settings: StudySettings) -> optuna.pruners.BasePruner:
@@ -82,56 +110,25 @@ def make_pruner(settings: StudySettings) -> optuna.pruners.BasePruner:
     return optuna.pruners.NopPruner()
 
 
-def work(task: WorkerTask) -> None:
+def work(task: WorkerTask, errors: Connection | None = None) -> None:
     """Run trials until the study has its total or the deadline is near; the target of a worker process.
 
-    Exits with status 0 when done, 130 when told to stop, and `EXIT_ERROR` after printing one line when a
-    person has to act.
+    Exits with status 0 when done, 130 when told to stop, and 2 when a person has to act.
+
+    Args:
+        errors: where the reason of an early end is sent; None prints it.
     """
-    guard(lambda: _work(task))
-
-
-def guard(function: Callable[[], None]) -> None:
-    """Run the body of a child process: errors a person can mend end it in one line, a dead parent ends it,
-    too."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _interrupt)
-    _follow_parent()
-    try:
-        function()
-    except KeyboardInterrupt:
+    stop = threading.Event()
+    guard(lambda: _work(task, stop), errors, on_stop=stop.set)
+    if stop.is_set():
         sys.exit(130)
-    except ZooError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        sys.exit(EXIT_ERROR)
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        print(f"error: the disk is full ({error.filename}); free some space and run again", file=sys.stderr)
-        sys.exit(EXIT_ERROR)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
-def _follow_parent() -> None:
-    """Stop as if told to when the parent dies, even by `kill -9`, so that no worker is left behind."""
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _work(task: WorkerTask) -> None:
+def _work(task: WorkerTask, stop: threading.Event) -> None:
     import torch
 
     from search.artifacts import artifact_store
-    from search.objective import Objective, SurplusTrialError, TrialInterruptedError
+    from search.objective import Objective
     from zoo.data import load_dataset, split_from_json
     from zoo.training.device import pick_device
 
@@ -139,7 +136,9 @@ def _work(task: WorkerTask) -> None:
     torch.set_num_threads(task.threads)
     device = pick_device(task.device)
     dataset = load_dataset(task.data, ferplus=task.ferplus)
-    study = load_study(task.places)
+    connections, turns = Patience(stopping=stop.is_set), Patience(stopping=stop.is_set)
+    storage = open_storage(task.places, patience=connections)
+    study = load_study(task.places, storage=storage)
     settings = settings_of(study)
     if dataset.fingerprint != settings.fingerprint:
         raise StudyError(
@@ -155,33 +154,139 @@ def _work(task: WorkerTask) -> None:
         checkpoints=task.places.checkpoints,
         artifacts=artifact_store(task.places.artifacts),
         deadline=task.deadline,
+        should_stop=stop.is_set,
     )
-    sampler = make_sampler(settings.seed, task.number, len(study.get_trials(deepcopy=False)))
-    study = load_study(task.places, sampler=sampler, pruner=make_pruner(settings))
-    lost_since: float | None = None
-    while task.deadline is None or time.time() < task.deadline:
+    study.pruner = make_pruner(settings)
+    here = socket.gethostname()
+    host = "" if study.user_attrs.get(HOME, here) == here else here
+    study.sampler = make_sampler(settings.seed, task.number, len(study.get_trials(deepcopy=False)), host)
+    worker = _Worker(study, storage, objective, task.total, stop)
+    # What is there by now stays: collections after each trial needn't look at it.
+    gc.collect()
+    gc.freeze()
+    while not stop.is_set() and (task.deadline is None or time.time() < task.deadline):
         try:
-            trials = study.get_trials(deepcopy=False)
-            finished = sum(trial.state in FINISHED for trial in trials)
-            running = sum(trial.state == TrialState.RUNNING for trial in trials)
-            lost_since = None
-            if finished >= task.total:
+            if not worker.turn():
                 return
-            if finished + running >= task.total:
-                # The rest is running elsewhere; stay to take over if its worker dies.
-                reclaim(study)
-                optuna.storages.fail_stale_trials(study)
-                time.sleep(1)
-                continue
-            study.optimize(objective, n_trials=1, catch=(SurplusTrialError,))
-        except TrialInterruptedError:
-            return
+            turns.restore()
         except _STORAGE_ERRORS as error:
-            lost_since = lost_since or time.time()
-            if time.time() - lost_since > _STORAGE_PATIENCE_SECONDS:
-                reason = str(error.__cause__ or error).strip().splitlines()[0]
+            if not is_lost(error):
+                raise
+            reason = lost_reason(error)
+            if is_full(error):
                 raise StudyError(
-                    f"storage {task.places.storage} is lost ({reason}); what is finished is kept: "
-                    "run the same command again when it is back"
+                    f"the disk of storage {task.places.shown} is full ({reason}); free some space and run "
+                    "the same command again"
                 ) from None
-            time.sleep(2)
+            if connections.over or not turns.lasts():
+                if stop.is_set():
+                    return
+                with storage_errors(task.places):
+                    raise
+        finally:
+            gc.collect()
+            if device.type == "cuda":
+                torch.cuda.empty_cache()
+
+
+class _Worker:
+    """Takes one trial after the other; what a lost database leaves undone is done when it is back."""
+
+    def __init__(
+        self, study: Study, storage: RDBStorage, objective: Objective, total: int, stop: threading.Event
+    ) -> None:
+        self._study, self._storage, self._objective = study, storage, objective
+        self._total, self._stop = total, stop
+        self._left: optuna.Trial | None = None
+
+    def turn(self) -> bool:
+        """Run a trial if one is missing, else wait a second; False when the worker is done.
+
+        Raises:
+            StorageInternalError: the database is lost; the next turn takes up from there.
+        """
+        if self._left is not None:
+            give_up(self._left, LOST)
+            self._left = None
+        trials = self._study.get_trials(deepcopy=False)
+        if reclaim(self._study, trials):
+            trials = self._study.get_trials(deepcopy=False)
+        finished = sum(trial.state in FINISHED for trial in trials)
+        if finished >= self._total:
+            return False
+        optuna.storages.fail_stale_trials(self._study)
+        running = sum(trial.state == TrialState.RUNNING for trial in trials)
+        if finished + running >= self._total:
+            # The rest is running elsewhere; stay to take over if its worker dies.
+            self._stop.wait(1)
+            return True
+        return self._run(self._study.ask())
+
+    def _run(self, trial: optuna.Trial) -> bool:
+        """Run a trial and store its outcome; False when it was interrupted."""
+        from search.objective import SurplusTrialError, TrialInterruptedError
+
+        self._left = trial
+        state, value = TrialState.COMPLETE, None
+        try:
+            with _heartbeat(self._storage, trial._trial_id):
+                trial.set_user_attr(WORKER, worker_identity())
+                value = self._objective(trial)
+        except optuna.TrialPruned:
+            state = TrialState.PRUNED
+        except TrialInterruptedError:
+            give_up(trial, INTERRUPTED)
+            self._left = None
+            return False
+        except SurplusTrialError:
+            state = TrialState.FAIL
+        except optuna.exceptions.UpdateFinishedTrialError:
+            # Taken for dead while it stood still: it goes on elsewhere.
+            self._left = None
+            return True
+        except _STORAGE_ERRORS:
+            raise
+        except Exception as error:
+            if disk_is_full(error):
+                give_up(trial, FULL)
+                raise
+            said = (str(error).strip() or "no message").splitlines()[0]
+            trial.set_user_attr(REASON, f"{ERROR}{type(error).__name__}: {said}")
+            self._study.tell(trial, state=TrialState.FAIL)
+            raise
+        self._tell(trial, state, value)
+        self._left = None
+        return True
+
+    def _tell(self, trial: optuna.Trial, state: TrialState, value: float | None) -> None:
+        try:
+            self._study.tell(trial, value, state)
+        except (ValueError, optuna.exceptions.UpdateFinishedTrialError):
+            if self._study.get_trials(deepcopy=False)[trial.number].state == TrialState.RUNNING:
+                raise
+            return
+        if state == TrialState.FAIL:
+            queue_again(self._study, self._study.get_trials(deepcopy=False)[trial.number])
+        else:
+            self._objective.forget()
+
+
+@contextlib.contextmanager
+def _heartbeat(storage: RDBStorage, trial_id: int) -> Iterator[None]:
+    """Record the trial's heartbeat meanwhile; one that a lost database misses is made up for by the next."""
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.is_set():
+            with contextlib.suppress(*_STORAGE_ERRORS):
+                storage.record_heartbeat(trial_id)
+            ended.wait(HEARTBEAT_SECONDS)
+        storage.remove_session()
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(timeout=1)

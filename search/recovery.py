@@ -1,0 +1,198 @@
+"""What becomes of trials whose worker died or was stopped; knows nothing of what a trial does."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import optuna
+import psutil
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+__all__ = [
+    "FINISHED",
+    "give_up",
+    "is_doubled",
+    "is_poison",
+    "queue_again",
+    "reason_of",
+    "reclaim",
+    "remove_orphans",
+    "requeue_lost",
+    "worker_identity",
+]
+
+FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+"""States that count towards a study's total; failed trials are run again."""
+
+REASON, WORKER, SKIPPED = "reason", "worker", "skipped"
+NETWORK = "network"
+"""User attribute of an enqueued trial that names a published network instead of sampling one."""
+CONTINUES = "continues"
+"""User attribute: number of the trial that this one goes on from."""
+CRASHES = "crashes"
+"""User attribute: how many of the trials that this one goes on from took their worker with them."""
+PROPOSAL = "proposal"
+
+INTERRUPTED, SURPLUS, DOUBLED = "interrupted", "surplus", "doubled"
+LOST, FULL = "the database was lost", "the disk is full"
+ERROR = "error: "
+"""Reasons of failed trials, the last with what the program's fault was. Without one the worker died."""
+
+_MAX_RETRIES = 2
+_DIED = "its worker died"
+_POISON = f"its worker died {('twice', 'three times')[_MAX_RETRIES - 1]}; it isn't run again"
+# A trial names its worker before anything else; one that has not done so by then never will.
+_NAMELESS_SECONDS = 180
+_ABANDONED_FILE_SECONDS = 3600
+
+
+def worker_identity() -> dict[str, Any]:
+    """Names this process so that no later process can be mistaken for it."""
+    return {
+        "host": socket.gethostname(),
+        "space": _process_space(),
+        "pid": os.getpid(),
+        "started": psutil.Process().create_time(),
+    }
+
+
+def reason_of(trial: FrozenTrial) -> str:
+    """Why a trial was pruned or failed, in words; empty for another."""
+    if trial.state not in (TrialState.PRUNED, TrialState.FAIL):
+        return ""
+    if is_poison(trial):
+        return _POISON
+    return str(trial.user_attrs.get(REASON, _DIED if trial.state == TrialState.FAIL else "pruned"))
+
+
+def is_poison(trial: FrozenTrial) -> bool:
+    """Whether a trial took its worker with it as often as it may."""
+    return (
+        trial.state == TrialState.FAIL
+        and trial.user_attrs.get(CRASHES, 0) >= _MAX_RETRIES
+        and REASON not in trial.user_attrs
+    )
+
+
+def reclaim(study: Study, trials: Sequence[FrozenTrial]) -> bool:
+    """Fail the running trials of dead processes, and queue them again; returns whether there were any.
+
+    The trials of other machines are left to their heartbeats, unless they never named their worker.
+
+    Args:
+        trials: of the study, read a moment ago.
+    """
+    found = False
+    for trial in trials:
+        if trial.state == TrialState.RUNNING and _dead(trial) and _fail(study, trial.number):
+            # Read again: it may have recorded more since.
+            queue_again(study, study.get_trials(deepcopy=False)[trial.number])
+            found = True
+    return found
+
+
+def give_up(trial: optuna.Trial, reason: str) -> None:
+    """Fail this process's own trial for a reason outside of it, and queue it again."""
+    try:
+        trial.set_user_attr(REASON, reason)
+    except optuna.exceptions.UpdateFinishedTrialError:
+        return
+    if _fail(trial.study, trial.number):
+        queue_again(trial.study, trial.study.get_trials(deepcopy=False)[trial.number])
+
+
+def queue_again(study: Study, trial: FrozenTrial) -> None:
+    """Queue a failed trial with the same parameters, or note on the study that it's skipped.
+
+    A trial that failed without a reason took its worker with it; the third time it is skipped. Whoever runs
+    it finds the checkpoint of the same proposal. Nothing that the failed trial has recorded is copied. To
+    queue a trial twice does no harm, see `is_doubled`.
+    """
+    crashes = trial.user_attrs.get(CRASHES, 0) + (REASON not in trial.user_attrs)
+    if crashes > _MAX_RETRIES:
+        poison = (other for other in study.get_trials(deepcopy=False) if is_poison(other))
+        study.set_user_attr(SKIPPED, {str(other.number): _POISON for other in poison})
+        return
+    params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+    kept = {name: trial.user_attrs[name] for name in (NETWORK,) if name in trial.user_attrs}
+    if params or kept:
+        attributes = {**kept, CONTINUES: trial.number, **({CRASHES: crashes} if crashes else {})}
+        study.enqueue_trial(params, user_attrs=attributes)
+
+
+def is_doubled(trial: FrozenTrial | optuna.Trial, trials: Sequence[FrozenTrial]) -> bool:
+    """Whether an earlier trial goes on from the same trial: two processes had found it dead at once."""
+    origin = trial.user_attrs.get(CONTINUES)
+    return origin is not None and any(
+        other.number < trial.number and other.user_attrs.get(CONTINUES) == origin for other in trials
+    )
+
+
+def requeue_lost(study: Study) -> None:
+    """Queue the failed trials whose process died before it could do so."""
+    trials = study.get_trials(deepcopy=False)
+    continued = {trial.user_attrs.get(CONTINUES) for trial in trials}
+    for trial in trials:
+        reason = trial.user_attrs.get(REASON, "")
+        final = is_poison(trial) or reason == DOUBLED or reason.startswith(ERROR)
+        if trial.state == TrialState.FAIL and not final and trial.number not in continued:
+            queue_again(study, trial)
+
+
+def remove_orphans(study: Study, checkpoints: Path) -> None:
+    """Remove the checkpoints in a folder that no running or waiting trial will go on from."""
+    trials = study.get_trials(deepcopy=False)
+    live = set()
+    for trial in trials:
+        if trial.state == TrialState.RUNNING:
+            live.add(trial.user_attrs.get(PROPOSAL))
+        elif trial.state == TrialState.WAITING and CONTINUES in trial.user_attrs:
+            live.add(trials[trial.user_attrs[CONTINUES]].user_attrs.get(PROPOSAL))
+    for path in checkpoints.glob("*"):
+        proposal = re.fullmatch(r"([0-9a-f]{16})\.pt", path.name)
+        # A temporary file may be another machine's, which is writing it.
+        old = path.suffix == ".tmp" and time.time() - path.stat().st_mtime > _ABANDONED_FILE_SECONDS
+        if old or (proposal and proposal[1] not in live):
+            path.unlink(missing_ok=True)
+
+
+def _fail(study: Study, number: int) -> bool:
+    """Fail a running trial; False if another process was faster."""
+    try:
+        study.tell(number, state=TrialState.FAIL)
+    except (ValueError, optuna.exceptions.UpdateFinishedTrialError):
+        return False
+    return True
+
+
+def _dead(trial: FrozenTrial) -> bool:
+    worker = trial.user_attrs.get(WORKER)
+    if worker is None:
+        begun = trial.datetime_start
+        return begun is not None and (datetime.now() - begun).total_seconds() > _NAMELESS_SECONDS
+    if worker["host"] != socket.gethostname() or worker.get("space", "") not in ("", _process_space()):
+        return False
+    try:
+        process = psutil.Process(worker["pid"])
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return True
+        # The times differ a little when the system's clock was set meanwhile.
+        return abs(process.create_time() - worker["started"]) > 60
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _process_space() -> str:
+    """Tells containers apart that have the same host name: equal numbers are equal processes within one."""
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""

@@ -1,0 +1,273 @@
+"""Where a study is kept: its places, and a database opened for many workers; knows nothing of trials."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import optuna
+import sqlalchemy
+import sqlalchemy.exc
+from optuna.storages import RDBStorage
+
+from zoo.errors import ZooError
+
+__all__ = [
+    "Patience",
+    "Places",
+    "StudyError",
+    "is_full",
+    "is_lost",
+    "lost_reason",
+    "open_storage",
+    "storage_errors",
+]
+
+HEARTBEAT_SECONDS = 20
+# Longer than a worker waits for a lost database: when it is back, nobody is taken for dead who only waited.
+_GRACE_SECONDS = 180
+_PATIENCE_SECONDS = 120
+_CONNECT = {
+    "sqlite": {"timeout": 60},
+    # A machine that vanishes without a word is noticed after about a minute, not after two hours.
+    "postgresql": {
+        "connect_timeout": 10,
+        "keepalives_idle": 30,
+        "keepalives_interval": 10,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 60_000,
+    },
+}
+
+
+class StudyError(ZooError):
+    """A study does not exist, can't be reached, or was made with other settings."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a study keeps what.
+
+    Attributes:
+        name: of the study.
+        storage: URL of the database.
+        folder: artifacts, checkpoints and the report lie below it.
+    """
+
+    name: str
+    storage: str
+    folder: Path
+
+    @classmethod
+    def of(cls, name: str, storage: str | None = None) -> Places:
+        """The places of a study: `studies/NAME/`, with its SQLite file in it unless `storage` says otherwise.
+
+        Raises:
+            StudyError: the name can't name a folder, or the storage is no URL of a database.
+        """
+        if not re.fullmatch(r"\w[\w.-]{0,99}", name):
+            raise StudyError(
+                f"study name {name!r} is not possible; required: at most 100 letters, digits, '_', '-' and "
+                "'.', the first a letter or digit"
+            )
+        folder = Path("studies") / name
+        places = cls(name, storage or f"sqlite:///{folder / 'study.db'}", folder)
+        places.sqlite_file()
+        return places
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the running trials' checkpoints."""
+        return self.folder / "checkpoints"
+
+    @property
+    def artifacts(self) -> Path:
+        """Folder of the artifact store."""
+        return self.folder / "artifacts"
+
+    @property
+    def shown(self) -> str:
+        """The storage's URL without its password, for messages."""
+        return sqlalchemy.make_url(self.storage).render_as_string(hide_password=True)
+
+    def sqlite_file(self) -> Path | None:
+        """The file of a SQLite storage, None for a database server.
+
+        Raises:
+            StudyError: the storage is no URL of a database that several processes can share.
+        """
+        try:
+            url = sqlalchemy.make_url(self.storage)
+        except sqlalchemy.exc.ArgumentError:
+            raise StudyError(
+                f"storage {self.storage!r} is no URL of a database; required: such as sqlite:///study.db or "
+                "postgresql://USER:PASSWORD@HOST/DATABASE"
+            ) from None
+        if url.get_backend_name() != "sqlite":
+            return None
+        if not url.database or url.database == ":memory:":
+            raise StudyError(f"storage {self.storage} is in memory; required: a file, as workers share it")
+        return Path(url.database)
+
+
+@dataclass
+class Patience:
+    """How long a worker waits for a database that is gone, before it gives up.
+
+    Attributes:
+        seconds: to wait from the first failure.
+        stopping: asked while waiting; a true answer ends the patience.
+    """
+
+    seconds: float = _PATIENCE_SECONDS
+    stopping: Callable[[], bool] = lambda: False
+    _since: float | None = field(default=None, init=False)
+
+    def lasts(self) -> bool:
+        """Note a failure and wait a second; returns whether to try again."""
+        self._since = self._since or time.monotonic()
+        if self.stopping() or self.over:
+            return False
+        time.sleep(1)
+        return True
+
+    @property
+    def over(self) -> bool:
+        """Whether failures have gone on for longer than that."""
+        return self._since is not None and time.monotonic() - self._since > self.seconds
+
+    def restore(self) -> None:
+        """Note a success."""
+        self._since = None
+
+
+def open_storage(places: Places, *, create: bool = False, patience: Patience | None = None) -> RDBStorage:
+    """The study's storage, with heartbeats.
+
+    Args:
+        create: make a SQLite file that doesn't exist.
+        patience: of a worker: connections that fail are tried again, now and later. Without it, failures are
+            told at once.
+
+    Raises:
+        StudyError: the database can't be reached, or is a SQLite file that doesn't exist and isn't to be
+            made.
+    """
+    from search.recovery import queue_again
+
+    path = places.sqlite_file()
+    if path is not None:
+        if create:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        elif not path.is_file():
+            raise StudyError(f"{path}: no study storage there; required: {_existing()}")
+    backend = sqlalchemy.make_url(places.storage).get_backend_name()
+    arguments: dict[str, Any] = {"pool_pre_ping": True, "connect_args": _CONNECT.get(backend, {})}
+    while True:
+        try:
+            storage = RDBStorage(
+                places.storage,
+                engine_kwargs=arguments,
+                heartbeat_interval=HEARTBEAT_SECONDS,
+                grace_period=_GRACE_SECONDS,
+                heartbeat_stale_trial_callback=queue_again,
+            )
+            break
+        except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError) as error:
+            # Two first runs at once may both make the tables; the second finds them at its next try.
+            if patience is None or not patience.lasts():
+                raise StudyError(f"storage {places.shown} can't be opened: {lost_reason(error)}") from None
+        except (ImportError, ValueError) as error:
+            raise StudyError(f"storage {places.shown} can't be opened: {lost_reason(error)}") from None
+    if path is None and patience is not None:
+        _reconnect(storage.engine, patience)
+    if path is not None and (create or patience is not None):
+        _lock_at_begin(storage.engine)
+    return storage
+
+
+def _reconnect(engine: sqlalchemy.Engine, patience: Patience) -> None:
+    """Wait for a database server that restarts: trials go on as if nothing had happened."""
+
+    @sqlalchemy.event.listens_for(engine, "do_connect")
+    def connect(dialect: Any, record: Any, arguments: Any, options: Any) -> Any:
+        while True:
+            try:
+                connection = dialect.connect(*arguments, **options)
+            except dialect.loaded_dbapi.Error:
+                if not patience.lasts():
+                    raise
+            else:
+                patience.restore()
+                return connection
+
+
+def _lock_at_begin(engine: sqlalchemy.Engine) -> None:
+    """Begin every SQLite transaction with the write lock, as SQLite has no SELECT FOR UPDATE.
+
+    Without it, 4 processes that emptied a queue of 60 trials took 11 of them twice.
+    """
+
+    @sqlalchemy.event.listens_for(engine, "connect")
+    def connect(connection: Any, record: Any) -> None:
+        connection.isolation_level = None
+
+    @sqlalchemy.event.listens_for(engine, "begin")
+    def begin(connection: sqlalchemy.Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    # Connections from before don't know the above.
+    engine.dispose()
+
+
+@contextlib.contextmanager
+def storage_errors(places: Places) -> Iterator[None]:
+    """Tell a lost database in one line.
+
+    Raises:
+        StudyError: a database error occurred within.
+    """
+    try:
+        yield
+    except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError) as error:
+        if not is_lost(error):
+            raise
+        raise StudyError(
+            f"storage {places.shown} is lost ({lost_reason(error)}); what is finished is kept: run the same "
+            "command again when it is back"
+        ) from None
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether an error says that the database is gone or busy, rather than that it was asked for nonsense."""
+    cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
+    lost = (
+        sqlalchemy.exc.OperationalError,
+        sqlalchemy.exc.InterfaceError,
+        sqlalchemy.exc.PendingRollbackError,
+        sqlalchemy.exc.TimeoutError,
+    )
+    return isinstance(cause, lost)
+
+
+def lost_reason(error: BaseException) -> str:
+    """The first line of what a database said, without SQLAlchemy's additions."""
+    cause = error.__cause__ or error
+    said = getattr(cause, "orig", None) or cause
+    return (str(said).strip() or type(said).__name__).splitlines()[0]
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether a database's disk is full."""
+    words = ("disk is full", "no space left on device")
+    return is_lost(error) and any(word in lost_reason(error).lower() for word in words)
+
+
+def _existing() -> str:
+    names = sorted(path.parent.name for path in Path("studies").glob("*/study.db"))
+    return "one of the studies here: " + ", ".join(names) if names else "a study that search.run has made"
