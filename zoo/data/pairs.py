@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,14 +111,19 @@ def make_pairs(dataset: FaceDataset, rows: np.ndarray, *, count: int, seed: int)
     kinds = [(label, label) for label in _dealt(usable, count // 2, random)]
     kinds += [two[number] for number in _dealt(list(range(len(two))), count - count // 2, random)]
     seen: set[tuple[int, int]] = set()
+    taken: Counter[tuple[int, int]] = Counter()
     first, second = np.empty(count, dtype=np.int64), np.empty(count, dtype=np.int64)
     for place, (one, other) in enumerate(kinds):
-        for _ in range(_TRIES):
-            a = int(groups[one][random.randint(len(groups[one]))])
-            b = int(groups[other][random.randint(len(groups[other]))])
-            if a != b and (min(a, b), max(a, b)) not in seen:
+        sizes = len(groups[one]), len(groups[other])
+        kind = min(one, other), max(one, other)
+        exhausted = taken[kind] >= (sizes[0] * (sizes[0] - 1) // 2 if one == other else sizes[0] * sizes[1])
+        while True:
+            a = int(groups[one][random.randint(sizes[0])])
+            b = int(groups[other][random.randint(sizes[1])])
+            if a != b and (exhausted or (min(a, b), max(a, b)) not in seen):
                 break
         seen.add((min(a, b), max(a, b)))
+        taken[kind] += 1
         first[place], second[place] = a, b
     same = np.arange(count) < count // 2
     order = random.permutation(count)

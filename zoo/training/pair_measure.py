@@ -61,16 +61,23 @@ def measure_pairs(scores: np.ndarray, pairs: Pairs, *, threshold: float, seed: i
     for _ in range(_RESAMPLES):
         times = np.bincount(random.randint(len(faces), size=len(faces)), minlength=len(faces))
         weight = (times[first] * times[second]).astype(float)
+        if not weight[pairs.same].any() or not weight[~pairs.same].any():
+            continue  # so few pairs that a resample lost all of one kind
         accuracies.append((right * weight).sum() / weight.sum())
         areas.append(_weighted_area(ranks, pairs.same, weight))
     return {
         "pairs": len(pairs),
         "accuracy": float(right.mean()),
-        "accuracy_interval": np.quantile(accuracies, (0.025, 0.975)).tolist(),
+        "accuracy_interval": _middle(accuracies),
         "auc": float(roc_auc_score(pairs.same, scores)),
-        "auc_interval": np.quantile(areas, (0.025, 0.975)).tolist(),
+        "auc_interval": _middle(areas),
         "threshold": threshold,
     }
+
+
+def _middle(values: list[float]) -> list[float]:
+    """The middle 95%; everything there is where no value is known."""
+    return [float(bound) for bound in np.quantile(values, (0.025, 0.975))] if values else [0.0, 1.0]
 
 
 def _weighted_area(ranks: np.ndarray, same: np.ndarray, weight: np.ndarray) -> float:

@@ -1,0 +1,194 @@
+"""The commands that train and measure comparison networks, from data on disk to figures and pictures."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.saved_models import train_small
+from tests.zoo.data.small_fer2013 import write_csv
+from zoo.comparison import Comparer
+from zoo.comparison_model import ComparisonCard, load_comparison
+from zoo.data.cache import CACHE_VARIABLE
+from zoo.data.fec import read_fec
+from zoo.errors import ConfigError, DataError
+from zoo.evaluate_pairs import main as evaluate
+from zoo.train_pairs import main as train
+
+FERPLUS = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
+FERPLUS_ORDER = (4, 5, 6, 1, 3, 2, 0)
+"""Where the votes for each label of FER2013 stand."""
+TINY = {"family": "parametric", "widths": [4, 8], "repeats": [1, 1]}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with 210 + 70 random faces, their votes, and a network config."""
+    folder = tmp_path_factory.mktemp("pairs")
+    write_csv(folder / "fer2013.csv", (210, 70, 0))
+    random = np.random.RandomState(0)
+    rows = [FERPLUS]
+    for number in range(280):
+        leaning = np.full(7, 0.4 / 7)
+        leaning[FERPLUS_ORDER[number % 7]] += 0.6
+        votes = random.multinomial(10, leaning)
+        usage = "Training" if number < 210 else "PublicTest"
+        rows.append(f"{usage},fer{number:07d}.png,{','.join(map(str, votes))},0,0,0")
+    (folder / "votes.csv").write_text("\n".join(rows) + "\n")
+    (folder / "tiny.json").write_text(json.dumps(TINY))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def one_thread_and_its_own_cache(place, monkeypatch):
+    monkeypatch.setenv(CACHE_VARIABLE, str(place / "cache"))
+    monkeypatch.chdir(place)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+DATA = ["--data", "fer2013.csv"]
+VOTES = [*DATA, "--ferplus", "votes.csv"]
+SHORT = ["--epochs", "1", "--size", "8", "--hidden", "0", "--set", "batch_size=32"]
+
+
+@pytest.fixture(scope="module")
+def trained(place):
+    """Trained once, with votes, by the command."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        patch.setenv(CACHE_VARIABLE, str(place / "cache"))
+        assert (
+            train(["--backbone", "tiny.json", *VOTES, *SHORT, "--out", "models/one", "--held-out", "0.3"])
+            == 0
+        )
+    return place / "models" / "one"
+
+
+def test_training_leaves_a_model_that_compares(trained):
+    network, card = load_comparison(trained)
+    assert card.objective["loss"] == "both" and card.data["votes"] and len(card.history) == 1
+    assert card.data["rows"] == {"train": 147, "held_out": 63}
+    assert set(card.metrics) == {"held_out", "PublicTest"}
+    assert 0 <= card.metrics["PublicTest"]["pairs"]["auc"] <= 1
+    # 70 faces have fewer triplets with a margin than a figure is taken from.
+    assert card.metrics["PublicTest"]["triplets"] is None and card.odd_scale is None
+    assert card.slope > 0
+    assert card.parameters == sum(parameter.numel() for parameter in network.parameters())
+    faces = np.random.RandomState(0).randint(0, 256, (2, 48, 48)).astype(np.uint8)
+    assert 0 < Comparer.load(trained).compare(faces).probability < 1
+    assert not trained.with_name("one.checkpoint").exists()
+
+
+def test_evaluation_gives_figures_pictures_and_baselines(trained, capsys):
+    arguments = ["models/one", *VOTES, "--pairs", "300", "--triplets", "90", "--json", "out.json"]
+    assert evaluate([*arguments, "--pictures", "pictures"]) == 0
+    output = capsys.readouterr().out
+    assert "chance is 33.3%" in output and "not Google's FEC" in output
+    values = json.loads((trained.parent.parent / "out.json").read_text())
+    assert list(values["results"]) == [
+        "one",
+        "same predicted expression (one)",
+        "dot product of probabilities (one)",
+        "distance of probabilities (one)",
+    ]
+    one = values["results"]["one"]
+    assert one["pairs"]["pairs"] == 300 and one["triplets"]["all"]["triplets"] == 90
+    for name in ("roc", "distances-one"):
+        with Image.open(f"pictures/{name}.png") as picture:
+            assert min(picture.size) > 300
+    assert evaluate([*arguments, "--seed", "1"]) == 0
+    assert json.loads((trained.parent.parent / "out.json").read_text())["pairs"] != values["pairs"]
+
+
+def test_evaluation_without_votes_measures_pairs_alone(trained, capsys):
+    assert evaluate(["models/one", *DATA, "--pairs", "100"]) == 0
+    assert "no triplets" in capsys.readouterr().err
+
+
+def test_a_saved_model_is_a_start_and_a_baseline(trained, capsys):
+    train_small(trained.parent / "backbone", widths=(4, 8), epochs=1)
+    arguments = ["--backbone", "backbone", *DATA, *SHORT, "--frozen", "--views", "2", "--out", "models/two"]
+    assert train(arguments) == 0
+    card = ComparisonCard.load(trained.parent / "two" / "comparison.json")
+    assert card.objective["frozen"] and not card.data["held_out_seen_by_backbone"]
+    before = Comparer.load("models/two").network.backbone.state_dict()
+    from zoo.models import load_model
+
+    for name, value in load_model(trained.parent / "backbone")[0].state_dict().items():
+        assert torch.equal(before[name], value)
+    assert evaluate(["models/two", *DATA, "--pairs", "100", "--baseline", "backbone"]) == 0
+    assert "predicted expression (backbone)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--loss", "pair", "--pairs", "100"],
+        ["--loss", "triplet", "--triplets", "60", "--ferplus", "votes.csv"],
+        ["--loss", "contrastive", "--set", "optimizer=adadelta", "--set", "learning_rate=1"],
+        ["--split", "random", "--split-seed", "3"],
+    ],
+)
+def test_every_way_to_train(trained, options):
+    assert train(["--backbone", "tiny.json", *DATA, *SHORT, *options, "--out", "models/way"]) == 0
+    assert evaluate(["models/way", *DATA, "--pairs", "50"]) == 0
+
+
+def test_an_interrupted_run_is_resumed(trained, capsys, monkeypatch):
+    import zoo.training.pair_fit as fit
+
+    def interrupt(*arguments, **options):
+        raise KeyboardInterrupt
+
+    arguments = ["--backbone", "tiny.json", *DATA, *SHORT, "--out", "models/halted"]
+    with monkeypatch.context() as patch:
+        patch.setattr(fit, "save_trained_comparison", interrupt)
+        assert train(arguments) == 130
+    assert "--resume" in capsys.readouterr().err
+    with pytest.raises(ConfigError, match="an interrupted run is kept there"):
+        train(arguments)
+    assert train([*arguments, "--resume"]) == 0
+    assert (trained.parent / "halted" / "comparison.json").is_file()
+
+
+def test_the_set_of_google_trains_pairs(trained, tmp_path):
+    random = np.random.RandomState(0)
+    lines = []
+    for number in range(600):
+        urls = [f"http://127.0.0.1/{face}.jpg" for face in random.randint(40, size=3)]
+        faces = ",".join(f"{url},0.1,0.9,0.1,0.9" for url in urls)
+        lines.append(f"{faces},TWO_CLASS_TRIPLET,annotator,{number % 3 + 1}")
+    (tmp_path / "fec.csv").write_text("\n".join(lines))
+    for name in read_fec(tmp_path / "fec.csv").crops():
+        Image.fromarray(random.randint(0, 256, (48, 48)).astype(np.uint8)).save(tmp_path / f"{name}.png")
+    arguments = ["--backbone", "tiny.json", "--fec", str(tmp_path / "fec.csv"), "--fec-faces", str(tmp_path)]
+    assert train([*arguments, *SHORT, "--loss", "both", "--out", "models/fec"]) == 0
+    card = ComparisonCard.load(trained.parent / "fec" / "comparison.json")
+    assert card.data["name"] == "fec.csv" and set(card.metrics) == {"held_out"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        (["--backbone", "nothing", *DATA], ConfigError, "'nothing' is unknown"),
+        (["--backbone", "tiny.json", *DATA, "--loss", "both"], ConfigError, "needs annotators' votes"),
+        (["--backbone", "tiny.json", *DATA, "--held-out", "1"], ConfigError, "--held-out is 1"),
+        (["--backbone", "tiny.json", *DATA, "--set", "speed=3"], ConfigError, "speed"),
+        (["--backbone", "tiny.json", *DATA, "--loss", "triplet", "--pairs", "9"], ConfigError, "loss"),
+        (["--backbone", "tiny.json", "--data", "none.csv"], DataError, "none.csv"),
+    ],
+)
+def test_what_cannot_be_trained_is_said(trained, arguments, error, words):
+    with pytest.raises(error, match=words):
+        train([*arguments, "--out", "models/never"])
+    assert not (trained.parent / "never").exists()
+
+
+def test_a_usage_without_rows_is_named(trained):
+    with pytest.raises(DataError, match="PrivateTest"):
+        evaluate(["models/one", *DATA, "--usage", "PrivateTest"])
