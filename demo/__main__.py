@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import atexit
+import contextlib
 import logging
 import os
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -142,24 +144,25 @@ def serve(
         return JSONResponse({"status": "ok", "models": len(library.entries)})
 
     try:
-        _, address, public = blocks.launch(
-            server_name=host,
-            server_port=port or _free_port(host),
-            share=share,
-            auth=accounts,
-            max_file_size=max_file_size,
-            ssl_certfile=str(certificate[0]) if certificate[0] else None,
-            ssl_keyfile=str(certificate[1]) if certificate[1] else None,
-            mcp_server=mcp,
-            prevent_thread_lock=True,
-            quiet=True,
-            footer_links=["api"],
-            run_history=False,
-            enable_monitoring=False,
-            ssr_mode=False,
-            app_kwargs={"routes": [APIRoute("/healthz", healthz)]},
-            **look_and_feel(),
-        )
+        with contextlib.redirect_stdout(sys.stderr):  # Gradio announces some of what it starts
+            _, address, public = blocks.launch(
+                server_name=host,
+                server_port=port or _free_port(host),
+                share=share,
+                auth=accounts,
+                max_file_size=max_file_size,
+                ssl_certfile=str(certificate[0]) if certificate[0] else None,
+                ssl_keyfile=str(certificate[1]) if certificate[1] else None,
+                mcp_server=mcp,
+                prevent_thread_lock=True,
+                quiet=True,
+                footer_links=["api"],
+                run_history=False,
+                enable_monitoring=False,
+                ssr_mode=False,
+                app_kwargs={"routes": [APIRoute("/healthz", healthz)]},
+                **look_and_feel(),
+            )
     except OSError as error:
         raise ConfigError(f"--host {host} --port {port}: cannot be listened on ({error})") from error
     return blocks, public or address

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-
-os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
 import cv2
 import numpy as np
@@ -69,11 +70,23 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_film(tmp_path_factory.mktemp("films") / "smile.avi", seconds=4)
 
 
+@contextmanager
+def running(*options: str) -> Iterator[str]:
+    """The address of an app that runs in a process of its own, as `python -m demo` with these options."""
+    command = [sys.executable, "-m", "demo", "--port", "0", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            address = process.stdout.readline().strip()
+            assert address.startswith("http"), "the app did not start"
+            yield address
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(timeout=30)
+
+
 @pytest.fixture(scope="session")
 def address(models: Path) -> Iterator[str]:
     """Where a real app listens, for the whole session."""
-    from demo.__main__ import serve
-
-    blocks, address = serve(models=models)
-    yield address
-    blocks.close()
+    with running("--models", str(models)) as address:
+        yield address

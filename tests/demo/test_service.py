@@ -1,4 +1,4 @@
-"""The running app answers programs: endpoints, health, limits, accounts; and the command checks its options."""
+"""The running app answers programs: endpoints, health, limits, accounts; the command checks its options."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from PIL import Image
 from demo.__main__ import main, read_accounts
 from demo.library import Library
 from demo.recognise import answers_to_json, open_picture, recognise
+from tests.demo.conftest import running
 from zoo.errors import ConfigError, WeightsError
 
 # The client leaves its event loop and sockets to the collector.
@@ -59,7 +60,7 @@ def test_compare(client: Client, examples: dict[str, Path]) -> None:
 
 
 def test_film_and_batch(client: Client, film: Path, examples: dict[str, Path]) -> None:
-    seen = client.predict({"video": handle_file(film)}, "small", api_name="/film")
+    seen = client.predict(handle_file(film), "small", api_name="/film")
     assert seen["seconds"] == 4 and len(list(csv.reader(io.StringIO(seen["csv"])))) == 9
     files = [handle_file(examples[name]) for name in ("astronaut", "two people")]
     read = client.predict(files, "small", api_name="/batch")
@@ -132,8 +133,9 @@ def test_nothing_is_recorded(address: str) -> None:
     with urllib.request.urlopen(f"{address}config") as reply:
         config = json.load(reply)
     assert config["analytics_enabled"] is False and config["run_history"] is False
-    with pytest.raises(urllib.error.HTTPError):
+    with pytest.raises(urllib.error.HTTPError) as refusal:
         urllib.request.urlopen(f"{address}monitoring/summary")
+    refusal.value.close()
 
 
 def test_an_upload_over_the_limit_is_refused(address: str, tmp_path: Path) -> None:
@@ -178,36 +180,30 @@ def test_options_are_checked(arguments: list[str], error: type[Exception], said:
 
 def test_a_taken_port_is_said(address: str, models: Path) -> None:
     port = address.rstrip("/").rpartition(":")[2]
-    with pytest.raises(ConfigError, match="cannot be listened on"):
-        main(["--port", port, "--models", str(models)])
+    command = [sys.executable, "-m", "demo", "--port", port, "--models", str(models)]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert run.returncode == 2 and "cannot be listened on" in run.stderr and "Traceback" not in run.stderr
 
 
-def test_accounts_close_the_page(models: Path) -> None:
-    from demo.__main__ import serve
-
-    blocks, address = serve(models=models, accounts=[("anna", "secret")])
-    try:
+def test_accounts_close_the_page(models: Path, tmp_path: Path) -> None:
+    accounts = tmp_path / "accounts"
+    accounts.write_text("anna:secret\n")
+    with running("--models", str(models), "--auth-file", str(accounts)) as address:
         with pytest.raises(urllib.error.HTTPError) as refusal:
             urllib.request.urlopen(f"{address}config")
         assert refusal.value.code == 401
+        refusal.value.close()
         with urllib.request.urlopen(f"{address}healthz") as reply:
             assert reply.status == 200
         known = Client(address, verbose=False, auth=("anna", "secret"))
         assert known.predict(api_name="/models")
-    finally:
-        blocks.close()
 
 
 def test_tools_are_offered_on_request(models: Path) -> None:
-    from demo.__main__ import serve
-
-    blocks, address = serve(models=models, mcp=True)
-    try:
+    with running("--models", str(models), "--mcp") as address:
         with urllib.request.urlopen(f"{address}gradio_api/mcp/schema") as reply:
             tools = json.load(reply)
-        assert any("recognise" in tool["name"] for tool in tools) and len(tools) == 6
-    finally:
-        blocks.close()
+        assert len(tools) == 6 and any("recognise" in tool["name"] for tool in tools)
 
 
 def test_help_is_quick_and_loads_nothing_heavy() -> None:
