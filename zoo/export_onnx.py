@@ -78,6 +78,8 @@ def export_onnx(predictor: Predictor, path: Path) -> float:
     import numpy as np
     import torch
 
+    if not path.parent.is_dir():  # before the work, not after it
+        raise ConfigError(f"{path}: cannot be written; required: a folder that exists")
     example = torch.zeros((2, 48, 48), dtype=torch.uint8)
     with _quiet():
         program = torch.onnx.export(

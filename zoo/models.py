@@ -84,7 +84,8 @@ def load_model(folder: Path) -> tuple[nn.Module, Card]:
     try:
         network.load_state_dict(load_file(path))
     except (SafetensorError, RuntimeError) as error:
-        raise WeightsError(f"{path}: the weights don't fit the card's network ({error})") from None
+        reason = " ".join(str(error).split())  # torch names each key on a line of its own
+        raise WeightsError(f"{path}: the weights don't fit the card's network ({reason})") from None
     return network.eval(), card
 
 

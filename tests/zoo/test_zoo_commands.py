@@ -1,0 +1,357 @@
+"""`zoo.train`, `zoo.evaluate`, `zoo.list` and `zoo.export_onnx`, from the command line to their files."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from tests.zoo.data.small_fer2013 import HEADER, pixel_text
+from zoo import evaluate, export_onnx, train
+from zoo import list as listing
+from zoo.card import Card
+from zoo.data.cache import CACHE_VARIABLE
+from zoo.data.drawn import draw_faces
+from zoo.data.load import DATA_VARIABLE, load_dataset
+from zoo.errors import ConfigError, DataError, DeviceError, WeightsError
+from zoo.models import load_model
+from zoo.networks import ParametricConfig, names
+from zoo.predictor import Predictor
+from zoo.training.evaluate import calibration_error, measure
+
+CONFIG = ParametricConfig(widths=(4, 8), repeats=(1, 1))
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(train.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+QUICK = ("--set", "batch_size=32", "--set", "learning_rate=0.05", "--device", "cpu")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small fer2013.csv, a network config, and two trained models under models/."""
+    folder = tmp_path_factory.mktemp("work")
+    faces, labels = draw_faces(210, seed=0)
+    usages = np.repeat(("Training", "PublicTest"), (140, 70))
+    rows = (
+        f"{label},{pixel_text(face)},{usage}"
+        for face, label, usage in zip(faces, labels, usages, strict=True)
+    )
+    (folder / "fer2013.csv").write_text("\n".join([HEADER, *rows, ""]))
+    (folder / "tiny.json").write_text(json.dumps(CONFIG.to_json()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv(CACHE_VARIABLE, str(folder / "cache"))
+        for seed in ("0", "1"):
+            assert train.main(_train("--epochs", "2", "--seed", seed, "--out", f"models/tiny{seed}")) == 0
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def inside(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place)
+    monkeypatch.setenv(CACHE_VARIABLE, str(place / "cache"))
+    monkeypatch.delenv(DATA_VARIABLE, raising=False)
+
+
+def _train(*options: str) -> list[str]:
+    return ["tiny.json", "--data", "fer2013.csv", *QUICK, *options]
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "list", "export_onnx"])
+def test_help_needs_no_torch(command: str) -> None:
+    code = (
+        "import sys\n"
+        f"from zoo.{command} import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "heavy = {'torch', 'numpy', 'pandas', 'matplotlib', 'rich'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=ENVIRONMENT
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"python -m zoo.{command}" in done.stdout
+
+
+def test_training_writes_a_model_and_says_what_it_can(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train.main(_train("--epochs", "2", "--seed", "0", "--out", "models/again")) == 0
+    out, err = capsys.readouterr()
+    assert sorted(path.name for path in Path("models/again").iterdir()) == [
+        "card.json",
+        "confusion.png",
+        "curves.png",
+        "per_class.csv",
+        "reliability.png",
+        "weights.safetensors",
+    ]
+    assert "PublicTest" in out and re.search(r"0\.\d{4} \(0\.\d{4}–0\.\d{4}\)", out)
+    assert "fer2013.csv has no PrivateTest rows" in err
+    assert re.search(r"epoch 1/2 .* accuracy 0\.\d{4} .* min left\nepoch 2/2 ", err)
+    assert "saved in models/again" in err
+    first, again = (Card.load(place / "models" / name / "card.json") for name in ("tiny0", "again"))
+    assert first.weights_sha256 == again.weights_sha256  # the same seed
+    assert first.note == "tiny, best recipe" and first.recipe["epochs"] == 2
+
+
+def test_repeats_train_several_seeds(capsys: pytest.CaptureFixture[str]) -> None:
+    assert train.main(_train("--epochs", "1", "--repeats", "2", "--seed", "3", "--out", "models/many")) == 0
+    cards = [Card.load(Path(f"models/many-seed{seed}/card.json")) for seed in (3, 4)]
+    assert [card.recipe["seed"] for card in cards] == [3, 4]
+    values = [card.metrics["PublicTest"]["accuracy"] for card in cards]
+    out = capsys.readouterr().out
+    assert "mean ± standard deviation of 2 seeds" in out
+    assert f"{np.mean(values):.4f} ± {np.std(values, ddof=1):.4f}" in out
+    # What is finished isn't trained again.
+    begun = Path("models/many-seed3/weights.safetensors").stat().st_mtime_ns
+    options = ("--epochs", "1", "--repeats", "2", "--seed", "3", "--out", "models/many", "--resume")
+    assert train.main(_train(*options)) == 0
+    assert Path("models/many-seed3/weights.safetensors").stat().st_mtime_ns == begun
+    assert "models/many-seed4 is finished already" in capsys.readouterr().err
+
+
+def test_a_saved_model_is_trained_again_by_its_own_recipe() -> None:
+    assert train.main(["tiny0", "--data", "fer2013.csv", "--epochs", "1", "--device", "cpu"]) == 0
+    card, own = (Card.load(Path(f"models/{name}/card.json")) for name in ("tiny0-again", "tiny0"))
+    assert card.recipe == {**own.recipe, "epochs": 1} and card.config == own.config
+
+
+def test_an_interrupted_run_says_how_to_go_on_and_does(place: Path) -> None:
+    options = _train("--epochs", "40", "--out", "models/broken")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "zoo.train", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+    )
+    checkpoint = Path("models/broken.checkpoint")
+    limit = time.monotonic() + 120
+    while not checkpoint.exists() and process.poll() is None and time.monotonic() < limit:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    said = re.search(r"interrupted; go on with: python -m (zoo\.train .*--resume)", err)
+    assert said and "Traceback" not in err
+    assert checkpoint.exists() and not Path("models/broken").exists()
+    with pytest.raises(ConfigError, match=r"models/broken\.checkpoint: an interrupted run.*--resume"):
+        train.main(options)
+    assert train.main([*options, "--resume"]) == 0
+    assert train.main(_train("--epochs", "40", "--out", "models/whole")) == 0
+    broken, whole = (Card.load(Path(f"models/{name}/card.json")) for name in ("broken", "whole"))
+    assert broken.weights_sha256 == whole.weights_sha256 and len(broken.history) == 40
+    assert not checkpoint.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        (["lenet"], ConfigError, "'lenet' is unknown"),
+        (["eda_cnn", "--recipe", "good"], ConfigError, "recipe is 'good'"),
+        (["eda_cnn", "--set", "epochs=0"], ConfigError, "epochs is 0"),
+        (["eda_cnn", "--network", "padding=3"], ConfigError, "padding is 3"),
+        (["eda_cnn", "--repeats", "0"], ConfigError, "--repeats is 0"),
+        (["eda_cnn", "--epochs", "0"], ConfigError, "epochs is 0"),
+        (["eda_cnn", "--seed", "-1"], ConfigError, "seed is -1"),
+        (["eda_cnn", "--device", "tpu"], DeviceError, "'tpu' is unknown"),
+        (["eda_cnn", "--device", "cpu", "--data", "absent.csv"], DataError, "absent.csv: no such file"),
+        (["tiny.json", "--data", "fer2013.csv", "--pretrained"], ConfigError, "no ImageNet weights"),
+    ],
+)
+def test_bad_options_end_before_training(options: list[str], error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        train.main(options)
+
+
+def test_divergence_is_a_clear_error_without_remains() -> None:
+    options = _train("--set", "learning_rate=1e30", "--set", "warmup_epochs=0", "--out", "models/diverged")
+    with pytest.raises(
+        ConfigError, match=r"diverged: the .* loss is (nan|inf) .*required: a learning_rate below"
+    ):
+        train.main(options)
+    assert not list(Path("models").glob("diverged*"))
+
+
+def test_without_imagenet_weights_it_says_so_and_trains_from_scratch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "")
+    options = ["resnet101", "--network", "depth=18", "--data", "fer2013.csv", "--pretrained", "--epochs", "1"]
+    assert train.main([*options, *QUICK, "--out", str(tmp_path / "resnet")]) == 0
+    assert "resnet18" in (err := capsys.readouterr().err) and "training from scratch instead" in err
+    assert (tmp_path / "resnet" / "card.json").is_file()
+
+
+def test_evaluation_reports_every_figure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "figures.json"
+    options = [
+        "tiny0",
+        "--data",
+        "fer2013.csv",
+        "--usage",
+        "PublicTest",
+        "--json",
+        str(file),
+        "--device",
+        "cpu",
+    ]
+    assert evaluate.main(options) == 0
+    values = json.loads(file.read_text())
+    card = Card.load(Path("models/tiny0/card.json"))
+    (figures,) = values["models"]
+    assert figures.pop("faces_per_second") > 0 and figures.pop("name") == "tiny0"
+    assert figures == card.metrics["PublicTest"]
+    assert (values["data"], values["usage"], values["tta"]) == ("fer2013.csv", "PublicTest", False)
+    out = capsys.readouterr().out
+    for words in (
+        "accuracy (95% interval)",
+        "balanced",
+        "macro F1",
+        "top-2",
+        "ECE",
+        "faces/s",
+        "disgust",
+        "recall",
+    ):
+        assert words in out
+
+
+def test_several_models_are_an_ensemble(tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    options = [
+        "tiny0",
+        "models/tiny1",
+        "--data",
+        "fer2013.csv",
+        "--tta",
+        "--json",
+        str(file),
+        "--device",
+        "cpu",
+    ]
+    assert evaluate.main(options) == 0
+    values = json.loads(file.read_text())
+    assert [entry["name"] for entry in values["models"]] == ["tiny0", "tiny1", "ensemble of 2"]
+    dataset = load_dataset(Path("fer2013.csv"))
+    rows = dataset.rows("PublicTest")
+    predictors = [Predictor.load(name) for name in ("tiny0", "tiny1")]
+    mean = np.mean(
+        [predictor.probabilities(dataset.faces[rows], tta=True) for predictor in predictors], axis=0
+    )
+    expected = measure(np.log(mean), dataset.labels[rows], dataset.classes)
+    ensemble = values["models"][2]
+    assert ensemble["confusion"] == expected["confusion"]
+    assert ensemble["loss"] == pytest.approx(expected["loss"], rel=1e-5)
+    assert ensemble["ece_calibrated"] == pytest.approx(
+        calibration_error(mean, dataset.labels[rows]), abs=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("usage", "faces"), [("Training", 140), ("all", 210), ("train", 140), ("validation", 70)]
+)
+def test_usages_and_parts(usage: str, faces: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate.main(["tiny0", "--data", "fer2013.csv", "--usage", usage, "--device", "cpu"]) == 0
+    assert f"{faces} faces" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        (
+            ["tiny0", "--usage", "PrivateTest"],
+            DataError,
+            "fer2013.csv has no PrivateTest rows; required: one of",
+        ),
+        (["tiny0", "--usage", "test"], DataError, "fer2013.csv has no test rows"),
+        (["tiny0", "--usage", "Public"], ConfigError, "--usage is 'Public'; required: one of Training"),
+        (["absent"], WeightsError, "'absent' is not a saved model; required: .*tiny0"),
+        (["tiny0", "--json", "absent/figures.json"], ConfigError, "absent/figures.json: cannot be written"),
+    ],
+)
+def test_bad_evaluations_are_named(options: list[str], error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        evaluate.main([*options, "--data", "fer2013.csv", "--device", "cpu"])
+
+
+def test_other_classes_are_refused(tmp_path: Path) -> None:
+    from PIL import Image
+
+    for name in ("cats", "dogs"):
+        (tmp_path / name).mkdir()
+        for number in range(6):
+            noise = np.random.default_rng(number + len(name)).integers(0, 256, (48, 48), dtype=np.uint8)
+            Image.fromarray(noise).save(tmp_path / name / f"{number}.png")
+    with pytest.raises(DataError, match="tiny0 answers angry, .*cats, dogs; required: the same classes"):
+        evaluate.main(["tiny0", "--data", str(tmp_path), "--usage", "all", "--device", "cpu"])
+
+
+def test_the_list_has_every_network_and_the_saved_models(capsys: pytest.CaptureFixture[str]) -> None:
+    assert listing.main(["--json"]) == 0
+    networks = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
+    assert {*names(), "siamese_resnet18", "siamese_mobilenet_v3", "tiny0", "tiny1"} <= set(networks)
+    assert networks["fully_connected"]["parameters"] == 305_607
+    assert networks["r1"]["published"]["accuracy"] == 0.609 and not networks["r1"]["published"]["comparable"]
+    assert networks["tiny0"]["published"] is None
+    card = Card.load(Path("models/tiny0/card.json"))
+    assert networks["tiny0"]["ours"]["accuracy"] == card.accuracy
+    assert (networks["tiny0"]["parameters"], networks["tiny0"]["macs"]) == (card.parameters, card.macs)
+    assert networks["tiny0"]["weights"] == "models/tiny0" and networks["r1"]["weights"] is None
+
+
+def test_the_table_passes_over_broken_models(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "card.json").write_text("{")
+    assert listing.main(["--models", str(tmp_path)]) == 0
+    out, err = capsys.readouterr()
+    assert "seven_block" in out and "0.609 *" in out and "tiny0" in out
+    assert f"{tmp_path}/broken/card.json: not a card" in err
+
+
+def test_onnx_has_its_preprocessing_inside(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "tiny.onnx"
+    assert export_onnx.main(["tiny0", "--out", str(file)]) == 0
+    assert str(file) in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.onnx"]
+    session = onnxruntime.InferenceSession(file)
+    (given,), (answer,) = session.get_inputs(), session.get_outputs()
+    assert (given.name, given.type, given.shape[1:]) == ("faces", "tensor(uint8)", [48, 48])
+    assert (answer.name, answer.type, answer.shape[1:]) == ("probabilities", "tensor(float)", [7])
+    predictor = Predictor.load("tiny0")
+    for count in (1, 5, 33):
+        faces, _ = draw_faces(count, seed=count)
+        expected = predictor.probabilities(faces)
+        np.testing.assert_allclose(session.run(None, {"faces": faces})[0], expected, atol=1e-5)
+    properties = {entry.key: entry.value for entry in onnx.load(file).metadata_props}
+    assert json.loads(properties["classes"]) == list(predictor.classes) and properties["name"] == "tiny0"
+
+
+def test_onnx_without_its_extra_is_a_clear_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(ConfigError, match=r"onnxscript isn't installed; required: pip install .*\[onnx\]"):
+        export_onnx.main(["tiny0", "--out", str(tmp_path / "tiny.onnx")])
+    assert not list(tmp_path.iterdir())
+
+
+def test_onnx_into_an_absent_folder_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="absent/tiny.onnx: cannot be written"):
+        export_onnx.main(["tiny0", "--out", str(tmp_path / "absent" / "tiny.onnx")])
+
+
+def test_saved_models_load(place: Path) -> None:
+    network, card = load_model(place / "models" / "tiny0")
+    assert not network.training and card.name == "tiny0"
