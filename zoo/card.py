@@ -19,9 +19,9 @@ INTENDED_USE = (
     "cropped face shows."
 )
 LIMITS = (
-    "The labels say how a face looks to annotators, not what a person feels. People agree on about two thirds "
-    "of FER2013's labels; its faces were collected by web search and are not balanced by age, skin colour, "
-    "gender or culture, so errors are not either. Not for decisions about people."
+    "The labels say how a face looks to annotators, not what a person feels. People agree on about two "
+    "thirds of FER2013's labels; its faces were collected by web search and are not balanced by age, skin "
+    "colour, gender or culture, so errors are not either. Not for decisions about people."
 )
 
 _FORMAT = 1

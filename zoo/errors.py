@@ -1,4 +1,4 @@
-"""The errors that a person can mend; every message is one line that names the thing, its value and what is required."""
+"""Errors that a person can mend: one line that names the thing, its value and what is required."""
 
 __all__ = ["ConfigError", "DataError", "DeviceError", "ImageError", "WeightsError", "ZooError"]
 

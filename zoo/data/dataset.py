@@ -94,7 +94,7 @@ class Split:
 
     Attributes:
         kind: `official` (the source's own usages) or `random` (stratified, by `seed`).
-        seed: of the random part; also where an official split had to carve its validation rows out of training.
+        seed: of the random part; also where an official split had to carve validation rows out of training.
         train, validation, test: int64 row indices; `test` may be empty.
         names: what the three parts are called in reports, such as `("Training", "PublicTest", "PrivateTest")`
             or `("Training 90%", "Training 10%", "PrivateTest")`.
