@@ -20,8 +20,8 @@ from zoo.errors import ConfigError
 
 __all__ = ["main"]
 
-_QUICK = ("startup", "reading", "training_path", "inference", "memory")
-_LONG = ("workers", "time_to_quality")
+_QUICK = ("startup", "reading", "training_path", "inference", "memory", "app_stages")
+_LONG = ("workers", "time_to_quality", "app_load")
 _NAMES = f"default: {' '.join(_QUICK)}; also: {' '.join(_LONG)}"
 
 

@@ -1,4 +1,4 @@
-"""Each room used as a person would, in a real Chromium: wide and narrow, light and dark, with a fake camera."""
+"""Each room used as a person would, in a real Chromium: wide and narrow, light and dark, by a fake camera."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.demo.conftest import running, write_film
+from tests.demo.running import running, write_camera, write_film
 
 CHROMIUM = shutil.which("chromium")
-FFMPEG = shutil.which("ffmpeg")
 
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium (apt-get install chromium)"),
     pytest.mark.skipif(
-        FFMPEG is None, reason="there is no ffmpeg for the fake camera (apt-get install ffmpeg)"
+        shutil.which("ffmpeg") is None,
+        reason="there is no ffmpeg for the fake camera (apt-get install ffmpeg)",
     ),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
@@ -32,14 +32,7 @@ PATIENCE = 60_000  # milliseconds; a loaded machine is slow, not broken
 
 @pytest.fixture(scope="module")
 def camera(tmp_path_factory: pytest.TempPathFactory, examples: dict[str, Path]) -> Path:
-    """A portrait as an endless film; in another pixel format Chromium would play it black without an error."""
-    path = tmp_path_factory.mktemp("camera") / "camera.mjpeg"
-    shape = "scale=-2:480,pad=640:480:(ow-iw)/2:0"
-    command = [FFMPEG, "-loglevel", "error", "-loop", "1", "-i", examples["admiral"], "-vf", shape, "-t", "2"]
-    subprocess.run(
-        [*command, "-r", "15", "-pix_fmt", "yuvj420p", "-c:v", "mjpeg", "-q:v", "3", path], check=True
-    )  # type: ignore[list-item]
-    return path
+    return write_camera(tmp_path_factory.mktemp("camera") / "camera.mjpeg", examples["admiral"])
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +76,8 @@ def visit(address: str, camera: Path) -> Iterator[Callable]:
 
 
 def go_to(page, name: str) -> None:
+    page.locator("#rooms button").first.wait_for()
+    page.wait_for_timeout(300)  # which tabs fit is found out after the first layout
     tab = page.get_by_role("tab", name=name)
     if not (tab.count() and tab.first.is_visible()):
         page.locator(".overflow-menu > button").first.click()

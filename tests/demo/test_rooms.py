@@ -20,7 +20,7 @@ from demo.compare import compare_pictures, comparison_page, comparison_to_json
 from demo.library import Library
 from demo.markup import bars, csv_link, message, percent, table
 from demo.saliency import saliency
-from tests.demo.conftest import write_film
+from tests.demo.running import write_film
 from zoo.comparison import Comparer
 from zoo.data.drawn import draw_faces
 from zoo.data.emotions import EMOTIONS

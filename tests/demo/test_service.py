@@ -21,7 +21,7 @@ from PIL import Image
 from demo.__main__ import main, read_accounts
 from demo.library import Library
 from demo.recognise import answers_to_json, open_picture, recognise
-from tests.demo.conftest import running
+from tests.demo.running import running
 from zoo.errors import ConfigError, WeightsError
 
 # The client leaves its event loop and sockets to the collector.

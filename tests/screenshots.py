@@ -1,0 +1,136 @@
+"""`python -m tests.screenshots`: take the README's screenshots from the real app, in Debian's Chromium."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from zoo.command import run_command
+from zoo.errors import ConfigError
+
+__all__ = ["main"]
+
+_FOLDER = Path(__file__).parents[1] / "demo" / "screenshots"
+_PHONE = {"width": 390, "height": 780}
+_WIDE = {"width": 1180, "height": 800}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Start the app, visit each room, write PNG files of few colours."""
+    parser = argparse.ArgumentParser(prog="python -m tests.screenshots", description=__doc__)
+    parser.add_argument("--models", type=Path, metavar="DIR", help="further saved models")
+    parser.add_argument("--out", type=Path, default=_FOLDER, metavar="DIR")
+    options = parser.parse_args(argv)
+    chromium = shutil.which("chromium")
+    if chromium is None or shutil.which("ffmpeg") is None:
+        raise ConfigError("chromium and ffmpeg are needed; required: apt-get install chromium ffmpeg")
+
+    from playwright.sync_api import sync_playwright
+
+    from demo.examples import write_examples
+    from tests.demo.running import CAMERA_FLAGS, running, write_camera
+
+    options.out.mkdir(parents=True, exist_ok=True)
+    extra = ["--models", str(options.models)] if options.models else []
+    with tempfile.TemporaryDirectory() as place, sync_playwright() as playwright, running(*extra) as address:
+        folder = Path(place)
+        examples = write_examples(folder)
+        camera = write_camera(folder / "camera.mjpeg", examples["admiral"])
+        film = _write_film(folder)
+        flags = ["--no-sandbox", *CAMERA_FLAGS, f"--use-file-for-fake-video-capture={camera}"]
+        browser = playwright.chromium.launch(executable_path=chromium, args=flags)
+        rooms: list[tuple[str, Callable[[Any], None], dict[str, int], str]] = [
+            ("photo", _photo, _WIDE, "light"),
+            ("photo-phone-dark", _photo, _PHONE, "dark"),
+            ("webcam", _webcam, _WIDE, "light"),
+            ("compare", _compare, _WIDE, "light"),
+            ("video", lambda page: _video(page, film, list(examples.values())), _WIDE, "light"),
+            ("models", _models, _WIDE, "light"),
+            ("models-dark", _models, _WIDE, "dark"),
+        ]
+        for name, visit, size, theme in rooms:
+            context = browser.new_context(viewport=size, color_scheme=theme, permissions=["camera"])  # type: ignore[arg-type]
+            page = context.new_page()
+            page.goto(f"{address}?__theme={theme}")
+            page.get_by_role("heading", name="Expression Zoo").wait_for()
+            page.wait_for_timeout(500)
+            visit(page)
+            page.wait_for_timeout(800)
+            _save(page.screenshot(full_page=True), options.out / f"{name}.png")
+            context.close()
+        browser.close()
+    return 0
+
+
+def _photo(page: Any) -> None:
+    page.locator("#photo-examples").get_by_text("two people").click()
+    page.locator("#photo-detail .answer").wait_for()
+
+
+def _webcam(page: Any) -> None:
+    page.get_by_role("tab", name="Webcam").click()
+    page.locator("#live-start").click()
+    page.locator("#live-panel .chart").wait_for()
+    page.wait_for_timeout(6000)
+
+
+def _compare(page: Any) -> None:
+    page.get_by_role("tab", name="Compare").click()
+    page.locator("#compare-examples tbody tr").nth(2).click()
+    page.locator("#compare-3 img").first.wait_for()
+    page.locator("#compare-go").click()
+    page.locator("#compare-out figure").nth(2).wait_for()
+
+
+def _video(page: Any, film: Path, pictures: list[Path]) -> None:
+    page.get_by_role("tab", name="Video and batch").click()
+    page.locator("#film-in input[type=file]").set_input_files(film)
+    page.locator("#film-in video").wait_for()
+    page.locator("#film-go").click()
+    page.locator("#film-out .chart").wait_for()
+    page.locator("#many-in input[type=file]").set_input_files(pictures)
+    page.locator("#many-in").get_by_text(pictures[-1].stem).first.wait_for()
+    page.locator("#many-go").click()
+    page.locator("#many-out table").wait_for()
+
+
+def _models(page: Any) -> None:
+    page.get_by_role("tab", name="Models").click()
+    page.locator("#models-board .chart").wait_for()
+
+
+def _write_film(folder: Path) -> Path:
+    """Twelve seconds of one drawn person who smiles, is surprised and is angry in turn."""
+    import subprocess
+
+    import cv2
+    import numpy as np
+
+    from zoo.data.drawn import draw_face
+
+    rises = [
+        (name, rise) for name in ("happy", "surprise", "angry") for rise in np.sin(np.linspace(0, np.pi, 40))
+    ]
+    for number, (expression, intensity) in enumerate(rises):
+        frame = draw_face(expression, seed=7, intensity=float(intensity), size=320)
+        cv2.imwrite(str(folder / f"frame{number:03}.png"), frame)
+    path = folder / "drawn face.mp4"
+    source = ["-r", "10", "-i", str(folder / "frame%03d.png")]
+    subprocess.run(["ffmpeg", "-loglevel", "error", *source, "-pix_fmt", "yuv420p", str(path)], check=True)
+    return path
+
+
+def _save(png: bytes, path: Path) -> None:
+    from PIL import Image
+
+    with Image.open(io.BytesIO(png)) as image:
+        image.convert("RGB").quantize(192).save(path, optimize=True)
+
+
+if __name__ == "__main__":
+    run_command(main)
