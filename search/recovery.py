@@ -152,10 +152,11 @@ def remove_orphans(study: Study, checkpoints: Path) -> None:
     trials = study.get_trials(deepcopy=False)
     live = set()
     for trial in trials:
-        if trial.state == TrialState.RUNNING:
+        if not trial.state.is_finished():
             live.add(trial.user_attrs.get(PROPOSAL))
-        elif trial.state == TrialState.WAITING and CONTINUES in trial.user_attrs:
-            live.add(trials[trial.user_attrs[CONTINUES]].user_attrs.get(PROPOSAL))
+            # It proposes the same as the trial that it goes on from, as soon as it has sampled.
+            if CONTINUES in trial.user_attrs:
+                live.add(trials[trial.user_attrs[CONTINUES]].user_attrs.get(PROPOSAL))
     for path in checkpoints.glob("*"):
         proposal = re.fullmatch(r"([0-9a-f]{16})\.pt", path.name)
         # A temporary file may be another machine's, which is writing it.

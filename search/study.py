@@ -96,10 +96,13 @@ def _set_up(study: Study, settings: StudySettings, split: Split) -> None:
     study.set_metric_names(["validation accuracy"])
     study.set_user_attr(SPLIT, split_to_json(split))
     study.set_user_attr(HOME, socket.gethostname())
-    queued = {trial.user_attrs.get(NETWORK) for trial in study.get_trials(deepcopy=False)}
+    queued = [
+        (trial.system_attrs.get("fixed_params"), trial.user_attrs.get(NETWORK))
+        for trial in study.get_trials(deepcopy=False)
+    ]
     limits = Limits(settings.max_macs, settings.max_parameters)
     for params, attributes in starting_points(limits, len(settings.classes)):
-        if attributes[NETWORK] not in queued:
+        if (params, attributes.get(NETWORK)) not in queued:
             study.enqueue_trial(params, user_attrs=attributes)
     study.set_user_attr(SETTINGS, settings.to_json())
 

@@ -29,6 +29,7 @@ from search.recovery import (
     INTERRUPTED,
     LOST,
     REASON,
+    SURPLUS,
     WORKER,
     give_up,
     queue_again,
@@ -160,7 +161,7 @@ def _work(task: WorkerTask, stop: threading.Event) -> None:
     here = socket.gethostname()
     host = "" if study.user_attrs.get(HOME, here) == here else here
     study.sampler = make_sampler(settings.seed, task.number, len(study.get_trials(deepcopy=False)), host)
-    worker = _Worker(study, storage, objective, task.total, stop)
+    worker = Worker(study, storage, objective, task.total, stop)
     # What is there by now stays: collections after each trial needn't look at it.
     gc.collect()
     gc.freeze()
@@ -189,7 +190,7 @@ def _work(task: WorkerTask, stop: threading.Event) -> None:
                 torch.cuda.empty_cache()
 
 
-class _Worker:
+class Worker:
     """Takes one trial after the other; what a lost database leaves undone is done when it is back."""
 
     def __init__(
@@ -265,10 +266,9 @@ class _Worker:
             if self._study.get_trials(deepcopy=False)[trial.number].state == TrialState.RUNNING:
                 raise
             return
-        if state == TrialState.FAIL:
+        if trial.user_attrs.get(REASON) == SURPLUS:
             queue_again(self._study, self._study.get_trials(deepcopy=False)[trial.number])
-        else:
-            self._objective.forget()
+        self._objective.forget()
 
 
 @contextlib.contextmanager

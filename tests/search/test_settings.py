@@ -1,0 +1,57 @@
+import dataclasses
+
+import pytest
+
+from search.settings import StudySettings, parse_count, parse_seconds
+from tests.search.synthetic import settings
+from zoo.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [("500000", 500_000), ("500k", 500_000), ("30M", 30_000_000), (" 1.5g ", 1_500_000_000), ("0.4k", 400)],
+)
+def test_counts_have_units(text: str, count: int) -> None:
+    assert parse_count(text) == count
+
+
+@pytest.mark.parametrize("text", ["", "0", "-3M", "30 M M", "thirty", "1e6", "3T"])
+def test_other_counts_are_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="required: a positive number"):
+        parse_count(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("60m", 3600), ("1.5h", 5400), ("1h30m", 5400), (" 2H1s", 7201)]
+)
+def test_durations_have_units(text: str, seconds: float) -> None:
+    assert parse_seconds(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "90", "0s", "-1m", "1d", "1h x", "m"])
+def test_other_durations_are_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="required: such as 90s"):
+        parse_seconds(text)
+
+
+def test_settings_survive_json() -> None:
+    made = settings(max_parameters=5, soft_labels=True)
+    assert StudySettings.from_json(made.to_json()) == made
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("epochs", 0), ("pruner", "luck"), ("max_macs", 0), ("max_parameters", -1)]
+)
+def test_impossible_settings_are_refused(field: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=field):
+        settings(**{field: value})
+
+
+def test_differences_name_both_values_but_not_the_name_of_the_same_data() -> None:
+    one = settings()
+    assert one.differences(dataclasses.replace(one, data="elsewhere.csv")) == []
+    other = dataclasses.replace(one, epochs=3, fingerprint="f")
+    assert one.differences(other) == [
+        "fingerprint '0123456789abcdef' instead of 'f'",
+        "epochs 12 instead of 3",
+    ]

@@ -1,0 +1,261 @@
+import socket
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import sqlalchemy
+from optuna.trial import TrialState
+
+from search.export import top_trials
+from search.recovery import NETWORK, PROPOSAL, WORKER
+from search.space import Limits, starting_points
+from search.storage import Patience, Places, is_full, is_lost, lost_reason, open_storage, storage_errors
+from search.study import (
+    StudyError,
+    create_study,
+    describe,
+    finished_trials,
+    load_study,
+    quiet_optuna,
+    settings_of,
+)
+from search.worker import make_pruner, make_sampler
+from tests.search.synthetic import settings
+from zoo.data import make_split
+from zoo.data.dataset import Split
+from zoo.data.drawn import drawn_dataset
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    quiet_optuna()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def split() -> Split:
+    return make_split(drawn_dataset(20, 10, 10))
+
+
+def make(split: Split, name: str = "s", **changes: Any) -> optuna.Study:
+    return create_study(Places.of(name), settings(**changes), split)
+
+
+def test_a_new_study_begins_with_its_starting_points(split: Split) -> None:
+    study = make(split)
+    expected = starting_points(Limits(60_000_000), 7)
+    queued = [(t.system_attrs["fixed_params"], t.user_attrs) for t in study.get_trials()]
+    assert queued == expected and len(queued) > 2
+    assert describe(study.get_trials())["waiting"] == len(queued)
+    assert settings_of(study) == settings()
+    assert Path("studies/s/study.db").is_file()
+
+
+def test_resuming_changes_nothing(split: Split) -> None:
+    before = make(split).get_trials()
+    again = make(split, data="the same faces elsewhere.csv")
+    assert again.get_trials() == before
+    assert finished_trials(again) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epochs": 3}, "epochs 3 instead of 12"),
+        ({"max_macs": None}, "max_macs None instead of 60000000"),
+        ({"fingerprint": "another"}, "fingerprint 'another' instead of '0123456789abcdef'"),
+        ({"pruner": "none", "seed": 4}, "pruner 'none' instead of 'halving'; seed 4 instead of 0"),
+    ],
+)
+def test_resuming_with_other_settings_is_refused(split: Split, changes: dict[str, Any], message: str) -> None:
+    make(split)
+    with pytest.raises(StudyError) as raised:
+        make(split, **changes)
+    assert f"exists with other settings: {message}; required: the same settings" in str(raised.value)
+
+
+def test_a_study_whose_setting_up_was_cut_off_is_completed(
+    split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.study._CREATION_SECONDS", 0.1)
+    storage = open_storage(Places.of("s"), create=True)
+    begun = optuna.create_study(study_name="s", storage=storage, direction="maximize")
+    params, attributes = starting_points(Limits(60_000_000), 7)[0]
+    begun.enqueue_trial(params, user_attrs=attributes)
+    study = make(split)
+    assert len(study.get_trials()) == len(starting_points(Limits(60_000_000), 7))
+    assert settings_of(study) == settings()
+
+
+def test_resuming_queues_the_trials_of_dead_workers(split: Split) -> None:
+    study = make(split)
+    trial = study.ask()
+    trial.suggest_float("x", 0, 1)
+    trial.set_user_attr(WORKER, {"host": socket.gethostname(), "pid": 2**22 + 1, "started": 0.0})
+    trial.set_user_attr(PROPOSAL, "a" * 16)
+    checkpoints = Places.of("s").checkpoints
+    checkpoints.mkdir()
+    for letter in "ab":
+        (checkpoints / f"{letter * 16}.pt").touch()
+    resumed = make(split)
+    assert [t.state for t in resumed.get_trials()][0] == TrialState.FAIL
+    assert resumed.get_trials()[-1].user_attrs == {
+        "continues": 0,
+        "crashes": 1,
+        NETWORK: trial.user_attrs[NETWORK],
+    }
+    assert [path.name for path in checkpoints.iterdir()] == ["a" * 16 + ".pt"]
+
+
+def test_a_study_that_does_not_exist_lists_those_that_do(split: Split) -> None:
+    with pytest.raises(StudyError, match="required: a study that search.run has made"):
+        load_study(Places.of("s"))
+    make(split, "one")
+    with pytest.raises(StudyError, match="required: one of the studies here: one"):
+        load_study(Places.of("s"))
+    with pytest.raises(
+        StudyError, match="study 's' is not in sqlite:///studies/one/study.db; there are: one"
+    ):
+        load_study(Places.of("s", "sqlite:///studies/one/study.db"))
+
+
+def test_a_study_of_others_has_no_settings() -> None:
+    with pytest.raises(StudyError, match="required: one that search.run made"):
+        settings_of(optuna.create_study())
+
+
+@pytest.mark.parametrize("name", ["", "..", ".hidden", "a/b", "a b", "a?b", "-x", "{x}", "x" * 101, "a\n"])
+def test_names_that_name_no_folder_are_refused(name: str) -> None:
+    with pytest.raises(StudyError, match="study name .* is not possible; required: "):
+        Places.of(name)
+
+
+@pytest.mark.parametrize("name", ["fer2013", "zoë", "a.b-c_d", "1"])
+def test_other_names_make_a_study(name: str, split: Split) -> None:
+    assert make(split, name).study_name == name
+    assert load_study(Places.of(name)).study_name == name
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("nonsense", "is no URL of a database"),
+        ("sqlite://", "is in memory"),
+        ("sqlite:///:memory:", "is in memory"),
+    ],
+)
+def test_storages_that_cannot_be_shared_are_refused(url: str, message: str) -> None:
+    with pytest.raises(StudyError, match=message):
+        Places.of("s", url)
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("postgresql://me:secret@127.0.0.1:1/faces", "can't be opened: .*(refused|connect)"),
+        ("nosuchdatabase://me:secret@host/faces", "can't be opened: .*nosuchdatabase"),
+    ],
+)
+def test_a_database_that_cannot_be_reached_is_named_without_its_password(url: str, message: str) -> None:
+    with pytest.raises(StudyError, match=message) as raised:
+        open_storage(Places.of("s", url))
+    assert "secret" not in str(raised.value) and "me:***@" in str(raised.value)
+
+
+def test_a_folder_instead_of_a_database_file_is_told(folder: Path) -> None:
+    (folder / "faces.db").write_bytes(b"no database" * 1000)
+    with pytest.raises(StudyError, match="can't be opened: file is not a database"):
+        open_storage(Places.of("s", "sqlite:///faces.db"))
+
+
+def lost(message: str) -> Exception:
+    error = optuna.exceptions.StorageInternalError("An exception is raised during the commit.")
+    error.__cause__ = sqlalchemy.exc.OperationalError("SELECT", {}, Exception(message + "\nmore"))
+    return error
+
+
+def test_a_lost_database_is_told_in_one_line() -> None:
+    error = lost("the server has gone")
+    assert is_lost(error) and not is_full(error) and lost_reason(error) == "the server has gone"
+    assert is_full(lost("database or disk is full")) and is_full(lost("No space left on device"))
+    told = r"is lost \(the server has gone\); .* run the same command again"
+    with pytest.raises(StudyError, match=told), storage_errors(Places.of("s")):
+        raise error
+
+
+def test_a_fault_of_ours_is_not_a_lost_database() -> None:
+    error = optuna.exceptions.StorageInternalError("")
+    error.__cause__ = sqlalchemy.exc.DataError("INSERT", {}, Exception("value too long"))
+    assert not is_lost(error) and not is_lost(ValueError())
+    with pytest.raises(optuna.exceptions.StorageInternalError), storage_errors(Places.of("s")):
+        raise error
+
+
+def test_patience_ends_with_time_success_or_the_wish_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("search.storage.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("search.storage.time.sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    patience = Patience(seconds=3)
+    assert [patience.lasts() for _ in range(5)] == [True] * 4 + [False] and patience.over
+    patience.restore()
+    assert not patience.over and patience.lasts()
+    assert not Patience(stopping=lambda: True).lasts()
+
+
+def sample(sampler: optuna.samplers.BaseSampler) -> tuple[float, ...]:
+    study = optuna.create_study(sampler=sampler)
+    return tuple(study.ask().suggest_float("x", 0, 1) for _ in range(3))
+
+
+def test_samplers_repeat_themselves_but_not_each_other() -> None:
+    def drawn() -> list[tuple[float, ...]]:
+        tasks = [(0, 0, 0, ""), (0, 1, 0, ""), (0, 0, 7, ""), (0, 0, 0, "other"), (2**31 - 1, 0, 0, "")]
+        return [sample(make_sampler(*task)) for task in tasks]
+
+    first = drawn()
+    assert first == drawn()
+    assert len({x for xs in first for x in xs}) == 15
+
+
+@pytest.mark.parametrize(
+    ("pruner", "kind"), [("halving", "SuccessiveHalving"), ("median", "Median"), ("none", "Nop")]
+)
+def test_pruners_have_their_names(pruner: str, kind: str) -> None:
+    assert type(make_pruner(settings(pruner=pruner))).__name__ == f"{kind}Pruner"
+
+
+def add(study: optuna.Study, state: TrialState, accuracy: float, proposal: str) -> None:
+    attributes = {"recipe": {}, PROPOSAL: proposal}
+    study.add_trial(
+        optuna.create_trial(
+            state=state,
+            value=None if state == TrialState.FAIL else accuracy,
+            intermediate_values={1: 0.1, 2: accuracy},
+            user_attrs=attributes,
+        )
+    )
+
+
+def test_the_best_trials_are_complete_and_distinct() -> None:
+    study = optuna.create_study(direction="maximize")
+    for state, accuracy, proposal in (
+        (TrialState.COMPLETE, 0.5, "a"),
+        (TrialState.PRUNED, 0.9, "b"),
+        (TrialState.COMPLETE, 0.7, "c"),
+        (TrialState.COMPLETE, 0.7, "c"),
+        (TrialState.COMPLETE, 0.6, "d"),
+    ):
+        add(study, state, accuracy, proposal)
+    assert [trial.number for trial in top_trials(study, 2)] == [2, 4]
+    assert [trial.number for trial in top_trials(study, 9)] == [2, 4, 0]
+    assert top_trials(study, 0) == []
+
+
+def test_without_complete_trials_the_best_so_far_are_taken() -> None:
+    study = optuna.create_study(direction="maximize")
+    add(study, TrialState.PRUNED, 0.3, "a")
+    add(study, TrialState.FAIL, 0.4, "b")
+    assert [trial.number for trial in top_trials(study, 2)] == [1, 0]
+    assert top_trials(optuna.create_study(), 3) == []
