@@ -79,12 +79,11 @@ PUBLISHED: dict[str, Recipe] = {
     ),
 }
 
-# Disgust is 1.5% of FER2013: at strength 0.3 it comes 2.6 times as often, and is learned without harm to the
-# rest.
+# Disgust is 1.5% of FER2013's training faces: at strength 0.3 it comes 2.3 times as often in an epoch.
 _TUNED = Recipe(epochs=40, balance="oversample", balance_strength=0.3)
 
-# Networks without batch norm diverge at the rates of the others, and the small ones underfit already: a
-# smaller rate, and less augmentation.
+# For small networks without batch norm: a smaller rate, and less augmentation. fully_connected came to 0.466
+# on PublicTest with its recipe (60 epochs).
 _MILD = Augmentation(rotate=6.0, shift=0.06, scale=0.08, erase=0.0)
 _SMALL = replace(
     _TUNED,

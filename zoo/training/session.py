@@ -93,8 +93,8 @@ def train_and_save(
 class _Clock:
     """Tells which epochs fit before a deadline, with time left to measure and save the network.
 
-    Measuring in float32 and saving took 0.2 to 0.35 epochs of FER2013 on a CPU, drawing the pictures 2
-    seconds.
+    Measuring passes 12,000 of FER2013's faces forward in float32, about 0.3 of an epoch that passes 28,700
+    forward and back in bfloat16; the rest is margin. Drawing the pictures takes some 2 seconds.
     """
 
     _SAVING_EPOCHS, _SAVING_SECONDS = 0.4, 4.0
