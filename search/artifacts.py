@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.artifacts import FileSystemArtifactStore, upload_artifact
+from optuna.artifacts import upload_artifact
 from optuna.artifacts._protocol import ArtifactStore
 from optuna_dashboard import save_note
 from optuna_dashboard.artifact import get_artifact_path
@@ -17,13 +17,10 @@ from optuna_dashboard.artifact import get_artifact_path
 from zoo.training.loop import Trainer
 from zoo.training.pictures import confusion_picture, learning_curves
 
-__all__ = ["artifact_store", "upload_trial"]
+__all__ = ["upload_trial"]
 
-
-def artifact_store(folder: Path) -> ArtifactStore:
-    """The store below a folder, which is made if need be."""
-    folder.mkdir(parents=True, exist_ok=True)
-    return FileSystemArtifactStore(base_path=folder)
+# Hundreds of pixels: what a trial's note has room for in a window of 1,280.
+_WIDTH = 9.0
 
 
 def upload_trial(
@@ -41,7 +38,7 @@ def upload_trial(
     """
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        learning_curves([vars(result) for result in trainer.history], folder / "curves.png")
+        learning_curves([vars(result) for result in trainer.history], folder / "curves.png", width=_WIDTH)
         confusion_picture(metrics, classes, folder / "confusion.png", part="validation")
         described = {"config": trainer.config.to_json(), "recipe": trainer.recipe.to_json()}
         (folder / "config.json").write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")

@@ -51,6 +51,11 @@ def _parser() -> argparse.ArgumentParser:
     study.add_argument("--seed", type=int, default=0)
     study.add_argument("--study", help="name (default: from the data)")
     study.add_argument("--storage", metavar="URL", help="default: sqlite:///studies/STUDY/study.db")
+    study.add_argument(
+        "--artifacts",
+        metavar="URL",
+        help="where pictures of trials go: a folder or s3://bucket/prefix (default: studies/STUDY/artifacts)",
+    )
 
     machine = parser.add_argument_group("machine")
     machine.add_argument(
@@ -126,9 +131,11 @@ def _search_and_export(
     timeout: float | None,
 ) -> None:
     from search.export import FINAL_EPOCHS, FINAL_EPOCHS_DRAWN, export_trials, top_trials
+    from search.page import save_page
     from search.processes import Crew, plan_devices, plan_workers
     from search.progress import StudyProgress
     from search.report import print_summary, write_pictures
+    from search.stores import keep_artifacts
     from search.study import create_study, finished_trials
     from search.worker import WorkerTask, work
     from zoo.console import stderr, stdout
@@ -141,6 +148,7 @@ def _search_and_export(
     if timeout is not None:
         search_ends = started + timeout * (_SEARCH_SHARE if exports else 0.98)
     study = create_study(places, settings, split)
+    keep_artifacts(study, options.artifacts)
     done = len(finished_trials(study))
     console.print(
         f"study {places.name}: {done} of {options.trials} trials done; {len(split.train):,} faces train, "
@@ -175,6 +183,7 @@ def _search_and_export(
                         break
         finally:
             crew.stop()
+            save_page(study, places)
     chosen = top_trials(study, exports)
     cards = []
     if chosen:

@@ -128,8 +128,8 @@ def work(task: WorkerTask, errors: Connection | None = None) -> None:
 def _work(task: WorkerTask, stop: threading.Event) -> None:
     import torch
 
-    from search.artifacts import artifact_store
     from search.objective import Objective
+    from search.stores import artifact_store, artifacts_of
     from zoo.data import load_dataset, split_from_json
     from zoo.training.device import pick_device
 
@@ -153,7 +153,7 @@ def _work(task: WorkerTask, stop: threading.Event) -> None:
         total=task.total,
         device=device,
         checkpoints=task.places.checkpoints,
-        artifacts=artifact_store(task.places.artifacts),
+        artifacts=artifact_store(artifacts_of(study, task.places)),
         deadline=task.deadline,
         should_stop=stop.is_set,
     )

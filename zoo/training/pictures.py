@@ -33,16 +33,17 @@ BLUE, ORANGE, GREEN = "#1f6fb4", "#d9731a", "#2a8f5c"
 _BLUES = LinearSegmentedColormap.from_list("blues", ["#ffffff", "#cfe1f2", "#6aa6d6", "#1f6fb4", "#0d3d6b"])
 
 
-def learning_curves(history: list[dict[str, Any]], path: Path) -> None:
+def learning_curves(history: list[dict[str, Any]], path: Path, *, width: float = 10.0) -> None:
     """Draw losses and accuracies against epochs, with the best epoch marked.
 
     Args:
         history: one entry an epoch, fields of `zoo.training.loop.EpochResult`; at least one.
-        path: of the PNG, 1000×420 pixels.
+        path: of the PNG, 420 pixels high.
+        width: of the PNG in hundreds of pixels.
     """
     epochs = [entry["epoch"] for entry in history]
     best = max(history, key=lambda entry: entry["accuracy"])
-    figure = new_figure(10, 4.2)
+    figure = new_figure(width, 4.2)
     left, right = figure.subplots(1, 2)
     marker = "o" if len(history) == 1 else None
     for axes, lines in (

@@ -1,0 +1,237 @@
+"""What a study's trials say, as numbers: importance, effects, savings, rank correlation; has no words."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import optuna
+import pandas as pd
+from scipy import stats
+
+from search.table import StudyTable
+
+__all__ = [
+    "Basis",
+    "Effect",
+    "Savings",
+    "basis_of",
+    "effects",
+    "importances",
+    "luck",
+    "pareto_front",
+    "quantile_of",
+    "rank_correlations",
+    "savings",
+]
+
+_ENOUGH_COMPLETE = 40
+_FEWEST_FOR_IMPORTANCE = 8
+_FEWEST_FOR_RANKS = 4
+# PED-ANOVA is steady from about five trials above its quantile on (Optuna's documentation).
+_TOP_TRIALS = 5
+
+
+@dataclass(frozen=True)
+class Basis:
+    """The accuracies by which trials are compared with each other.
+
+    Attributes:
+        epoch: after which they were measured, or None for the end of the training.
+        accuracy: 0–1, by trial number.
+    """
+
+    epoch: int | None
+    accuracy: pd.Series
+
+
+@dataclass(frozen=True)
+class Effect:
+    """How accuracy goes with one parameter.
+
+    Attributes:
+        parameter: its name.
+        trials: that have the parameter.
+        correlation: Spearman's between the parameter and accuracy, or None for choices without order.
+        medians: accuracy by choice, best first; or of the
+            lowest and the highest third, as `at most X` and `at least Y`.
+        p: probability of such a difference by chance (Spearman, or Kruskal–Wallis), adjusted for the number
+            of parameters (Benjamini and Hochberg, 1995).
+    """
+
+    parameter: str
+    trials: int
+    correlation: float | None
+    medians: dict[str, float]
+    p: float
+
+
+@dataclass(frozen=True)
+class Savings:
+    """What pruning saved.
+
+    Attributes:
+        started: trials that were trained for at least one epoch and are finished.
+        stopped: of them by the pruner or by themselves before their last epoch.
+        trained: epochs.
+        possible: epochs, had all of them run to their end.
+        seconds: that the epochs saved would have taken, at each trial's own pace.
+    """
+
+    started: int
+    stopped: int
+    trained: int
+    possible: int
+    seconds: float
+
+    @property
+    def share(self) -> float:
+        """Of the possible epochs that weren't trained, 0–1."""
+        return 1 - self.trained / self.possible if self.possible else 0.0
+
+
+def basis_of(table: StudyTable) -> Basis:
+    """The final accuracies if enough trials have one, else those after the last epoch that most trials saw.
+
+    With halving a ninth of the trials are complete, and they are much alike: after the first rung there
+    are nine times as many to compare.
+    """
+    complete, learned = table.complete, table.learned
+    if len(complete) >= min(_ENOUGH_COMPLETE, 0.6 * len(learned)):
+        return Basis(None, complete.accuracy)
+    curves = table.curves.loc[learned.index]
+    reached = curves.notna().sum()
+    epoch = int(reached[reached >= 0.6 * len(learned)].index.max())
+    return Basis(epoch, curves[epoch].dropna())
+
+
+def importances(table: StudyTable, basis: Basis) -> dict[str, float]:
+    """Each parameter's share of the importance for being among the best trials, largest first.
+
+    PED-ANOVA (Watanabe, Bansal and Hutter, 2023, arXiv:2304.10255) at the quantile that `quantile_of`
+    gives, over the sampled trials; empty with too few of them.
+    """
+    # Enqueued networks have none of the parameters of a network.
+    accuracies = basis.accuracy[table.rows.network.reindex(basis.accuracy.index).isna()]
+    if len(accuracies) < _FEWEST_FOR_IMPORTANCE or accuracies.nunique() < 2:
+        return {}
+    stand_in = optuna.create_study(direction="maximize")
+    stand_in.add_trials(
+        [
+            optuna.trial.create_trial(
+                params=trial.params, distributions=trial.distributions, value=float(accuracy)
+            )
+            for trial, accuracy in ((table.trial(int(n)), value) for n, value in accuracies.items())
+        ]
+    )
+    evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=quantile_of(len(accuracies)))
+    with warnings.catch_warnings():
+        # Optuna warns of conditional parameters that a single trial has.
+        warnings.simplefilter("ignore")
+        shares = optuna.importance.get_param_importances(stand_in, evaluator=evaluator)
+    return {name: share for name, share in shares.items() if math.isfinite(share)}
+
+
+def quantile_of(trials: int) -> float:
+    """Which share of the trials counts as the best: a tenth, or so many that they are five."""
+    return min(0.5, max(0.1, _TOP_TRIALS / trials))
+
+
+def effects(table: StudyTable, basis: Basis) -> list[Effect]:
+    """The effect of every parameter that at least eight compared trials have, the least by chance first."""
+    found = []
+    for name in table.distributions:
+        values = table.params[name].reindex(basis.accuracy.index).dropna()
+        accuracy = basis.accuracy[values.index]
+        if len(values) < _FEWEST_FOR_IMPORTANCE or values.nunique() < 2 or accuracy.nunique() < 2:
+            continue
+        numeric = table.is_number(name)
+        found.append((_numeric if numeric else _categorical)(name, values, accuracy))
+    if not found:
+        return []
+    adjusted = stats.false_discovery_control([effect.p for effect in found])
+    effects = [
+        Effect(e.parameter, e.trials, e.correlation, e.medians, float(p))
+        for e, p in zip(found, adjusted, strict=True)
+    ]
+    return sorted(effects, key=lambda effect: effect.p)
+
+
+def _numeric(name: str, values: pd.Series, accuracy: pd.Series) -> Effect:
+    numbers = values.astype(float)
+    test = stats.spearmanr(numbers, accuracy)
+    low, high = numbers.quantile([1 / 3, 2 / 3])
+    if low >= high:
+        # More than a third of the trials have one value: compare it with those beside it.
+        low = min(low, numbers[numbers < numbers.max()].max())
+        high = numbers[numbers > low].min()
+    medians = {
+        f"at most {low:.3g}": float(accuracy[numbers <= low].median()),
+        f"at least {high:.3g}": float(accuracy[numbers >= high].median()),
+    }
+    return Effect(name, len(values), float(test.statistic), medians, float(test.pvalue))
+
+
+def _categorical(name: str, values: pd.Series, accuracy: pd.Series) -> Effect:
+    groups = {str(choice): accuracy[values == choice] for choice in values.unique()}
+    medians = {choice: float(group.median()) for choice, group in groups.items()}
+    test = stats.kruskal(*groups.values())
+    ordered = dict(sorted(medians.items(), key=lambda item: -item[1]))
+    return Effect(name, len(values), None, ordered, float(test.pvalue))
+
+
+def pareto_front(table: StudyTable) -> list[int]:
+    """The complete trials that none beats in accuracy at no more multiply–accumulates, cheapest first."""
+    front: list[int] = []
+    best = -math.inf
+    rows = table.complete.dropna(subset=["macs", "accuracy"])
+    for number, row in rows.sort_values(["macs", "accuracy"], ascending=[True, False]).iterrows():
+        if row.accuracy > best:
+            best = row.accuracy
+            front.append(int(str(number)))
+    return front
+
+
+def savings(table: StudyTable) -> Savings:
+    """What pruning saved, over all finished trials that were trained."""
+    rows, epochs = table.learned, table.settings.epochs
+    missing = epochs - rows.epochs
+    pace = (rows.seconds / rows.trained.where(rows.trained > 0)).fillna(0.0)
+    return Savings(
+        started=len(rows),
+        stopped=int((missing > 0).sum()),
+        trained=int(rows.epochs.sum()),
+        possible=epochs * len(rows),
+        seconds=float((missing * pace).sum()),
+    )
+
+
+def rank_correlations(table: StudyTable) -> pd.Series:
+    """Spearman's correlation of the accuracy after each epoch with the final one, over complete trials.
+
+    Empty with fewer than four of them. Those trials are the ones that pruning let through, which makes
+    them more alike than all trials, and the correlation lower.
+    """
+    curves = table.curves.loc[table.complete.index].dropna()
+    if len(curves) < _FEWEST_FOR_RANKS:
+        return pd.Series(dtype=float)
+    # One accuracy for all has no ranks.
+    varied = [epoch for epoch in curves if curves[epoch].nunique() > 1]
+    if not varied or varied[-1] != curves.columns[-1]:
+        return pd.Series(dtype=float)
+    return curves[varied].corrwith(curves[varied[-1]], method="spearman")
+
+
+def luck(trials: int, faces: int, accuracy: float) -> float:
+    """By how much the best of equally good networks seems better than they are, at most.
+
+    The expected largest of `trials` independent normal errors whose standard deviation is that of an
+    accuracy measured on `faces` faces. As all are measured on the same faces, the true figure is smaller.
+    """
+    if trials < 2:
+        return 0.0
+    # Blom's approximation of the expected largest of n standard normal values (Blom, 1958).
+    largest = float(stats.norm.ppf((trials - 0.375) / (trials + 0.25)))
+    return largest * float(np.sqrt(accuracy * (1 - accuracy) / faces))

@@ -1,0 +1,126 @@
+"""`python -m search.dashboard [STUDY]`: review a study in optuna-dashboard, with its artifacts."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+from collections.abc import Sequence
+from pathlib import Path
+from socketserver import ThreadingMixIn
+from typing import TYPE_CHECKING
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from zoo.command import run_command
+
+if TYPE_CHECKING:
+    from search.storage import Places
+
+__all__ = ["main", "recent_studies", "serve"]
+
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    """One thread a request: a trial's page asks for all its pictures at once."""
+
+    daemon_threads = True
+
+
+class _Handler(WSGIRequestHandler):
+    def log_message(self, format: str, *values: object) -> None:
+        """A line for every picture is more than a person wants to read."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve until interrupted; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m search.dashboard", description=__doc__)
+    parser.add_argument("study", nargs="?", help="name (default: the only one, or the one changed last)")
+    parser.add_argument("--storage", metavar="URL", help="default: sqlite:///studies/STUDY/study.db")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, default=8080, help="0 takes a free one (default: 8080)")
+    options = parser.parse_args(argv)
+
+    from search.storage import Places, StudyError
+    from search.study import quiet_optuna
+    from zoo.console import stderr
+
+    quiet_optuna()
+    console = stderr()
+    name = options.study
+    if name is None and options.storage is None:
+        names = recent_studies()
+        if not names:
+            raise StudyError("studies/: there is no study yet; required: one that search.run has made")
+        name = names[0]
+        if len(names) > 1:
+            console.print(f"of {len(names)} studies the one changed last; others: {', '.join(names[1:])}")
+    if options.host not in _LOOPBACK:
+        console.print(
+            f"note: whoever reaches {options.host} can read, change and delete the studies: the dashboard "
+            "asks for no password",
+            style="yellow",
+            soft_wrap=True,
+        )
+    if name is None:
+        places = Places("", options.storage, Path("studies"))
+        places.sqlite_file()
+    else:
+        places = Places.of(name, options.storage)
+    serve(places, host=options.host, port=options.port)
+    return 0
+
+
+def recent_studies() -> list[str]:
+    """Names of the studies below `studies/`, the one changed last first."""
+    paths = Path("studies").glob("*/study.db")
+    return [path.parent.name for path in sorted(paths, key=lambda path: -path.stat().st_mtime)]
+
+
+def serve(places: Places, *, host: str, port: int) -> None:
+    """Print the address and serve until interrupted. Makes no files.
+
+    Args:
+        places: with an empty name, the whole storage is shown, or its only study.
+
+    Raises:
+        StudyError: there is no such study, or the address can't be listened on.
+    """
+    import optuna
+    from optuna_dashboard import wsgi
+
+    from search.storage import Places, StudyError, open_storage, storage_errors
+    from search.stores import artifacts_of, stores_together
+    from search.study import load_study
+
+    with storage_errors(places):
+        storage = open_storage(places)
+        if places.name:
+            load_study(places, storage=storage)
+    names = optuna.get_all_study_names(storage)
+    if not names:
+        raise StudyError("the storage holds no study; required: one that search.run has made")
+    shown = places.name or (names[0] if len(names) == 1 else None)
+    # The shown study's store comes first, as uploads from the browser go there.
+    ordered = sorted(names, key=lambda name: name != shown)
+    urls = [
+        artifacts_of(optuna.load_study(study_name=name, storage=storage), Places.of(name)) for name in ordered
+    ]
+    application = wsgi(storage, artifact_store=stores_together(urls))
+    try:
+        server = make_server(host, port, application, server_class=_Server, handler_class=_Handler)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise StudyError(f"{host}:{port} can't be listened on ({error.strerror})") from None
+        raise StudyError(f"port {port} of {host} is in use; required: a free one, with --port") from None
+    page = "" if shown is None else f"/studies/{storage.get_study_id_from_name(shown)}"
+    print(f"http://{host}:{server.server_port}/dashboard{page}  (Ctrl-C ends)", flush=True)
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        server.server_close()
+
+
+if __name__ == "__main__":
+    run_command(main)

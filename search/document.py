@@ -1,0 +1,238 @@
+"""A study's report as HTML and Markdown: puts sentences, tables and pictures together; computes none."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import datetime
+import html
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from optuna.artifacts import download_artifact, get_all_artifact_meta
+from optuna.artifacts.exceptions import ArtifactNotFound
+from optuna.storages import BaseStorage
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+
+from search.analysis import basis_of, effects, importances
+from search.export import top_trials
+from search.figures import FIGURES
+from search.findings import findings, said_basis, said_effect
+from search.page import commands
+from search.pictures import PICTURES, draw
+from search.storage import Places
+from search.stores import artifacts_of, stores_together
+from search.table import StudyTable, words_of
+
+__all__ = ["best_rows", "write_report"]
+
+_TOLD_TRIALS = 15
+_TITLES = {
+    "history": "History",
+    "importance": "Importance",
+    "pareto": "Accuracy against cost",
+    "savings": "What pruning saved",
+    "curves": "Learning curves",
+    "parallel": "Parallel coordinates",
+    "slices": "Slices",
+    "ranks": "Early and late",
+    "timeline": "Timeline",
+}
+_ABOUT_EFFECTS = (
+    "Importance is PED-ANOVA's share; p is by Spearman's or Kruskal and Wallis's test, adjusted for the "
+    "number of parameters. The sampler prefers what did well, so parameters vary together: an effect is no "
+    "experiment."
+)
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; color: #22262b; background: #f6f7f9; margin: 0; }
+main { max-width: 1080px; margin: 0 auto; padding: 16px; }
+h1 { margin: 16px 0 0; } h2 { margin: 0 0 8px; font-size: 20px; }
+section { background: white; border: 1px solid #e4e7eb; border-radius: 8px; padding: 16px; margin: 16px 0; }
+.muted { color: #5c646e; } .wide { overflow-x: auto; } img { max-width: 100%; height: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 14px; }
+th, td { padding: 4px 10px; text-align: right; border-bottom: 1px solid #e4e7eb; white-space: nowrap; }
+th:first-child, td:first-child, th.text, td.text { text-align: left; } li { margin: 4px 0; }
+pre { overflow-x: auto; background: #f6f7f9; padding: 10px; border-radius: 6px; font-size: 13px; }
+.js-plotly-plot { min-width: 320px; }
+"""
+
+
+def best_rows(table: StudyTable, trials: Sequence[FrozenTrial]) -> tuple[list[str], list[list[str]]]:
+    """Headings and one row of text for each of these trials, whose configs and figures it shows."""
+    headings = ["trial", "accuracy", "95% interval", "macro F1", "parameters", "multiply–accumulates"]
+    headings += ["seconds", "widths", "inceptions", "from"]
+    rows = []
+    for trial in trials:
+        row, attributes = table.rows.loc[trial.number], trial.user_attrs
+        interval = attributes.get("metrics", {}).get("accuracy_interval")
+        if interval is None:
+            interval = f"after epoch {row.epochs:.0f}"
+        else:
+            interval = "–".join(f"{bound:.4f}" for bound in interval)
+        rows.append(
+            [
+                str(trial.number),
+                f"{row.accuracy:.4f}",
+                interval,
+                f"{row.macro_f1:.4f}" if row.macro_f1 == row.macro_f1 else "",
+                f"{row.parameters:,.0f}",
+                f"{row.macs:,.0f}",
+                f"{row.seconds:.0f}" if row.seconds == row.seconds else "",
+                "–".join(map(str, attributes["config"]["widths"])),
+                str(attributes["config"].get("inceptions", 0)),
+                row.network if isinstance(row.network, str) else "search",
+            ]
+        )
+    return headings, rows
+
+
+def write_report(study: Study, storage: BaseStorage, places: Places, folder: Path) -> list[Path]:
+    """Write `report.html`, which needs no other file and no network, and `report.md` with its PNG files.
+
+    Works on a study of any size, without trials, too.
+
+    Args:
+        storage: of the study, for the best trial's own pictures.
+        folder: is made if need be.
+
+    Returns:
+        The paths of everything written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    table = StudyTable.of(study)
+    pictures = draw(table, folder, list(PICTURES))
+    of_best = _pictures_of_best(study, storage, places, table, folder)
+    best = best_rows(table, top_trials(study, _TOLD_TRIALS))
+    parameters = _effect_rows(table)
+    markdown, page = folder / "report.md", folder / "report.html"
+    _replace(markdown, _markdown(table, places, best, parameters, pictures, of_best))
+    _replace(page, _html(table, places, best, parameters, of_best))
+    return [page, markdown, *pictures, *of_best]
+
+
+def _effect_rows(table: StudyTable) -> tuple[str, list[list[str]]]:
+    """What the effects are measured on, and a row for each parameter: name, importance, trials, effect."""
+    if not len(table.learned):
+        return "", []
+    basis = basis_of(table)
+    shares = importances(table, basis)
+    rows = [
+        [words_of(e.parameter), f"{shares.get(e.parameter, 0.0):.1%}", f"{e.trials:,}", said_effect(e)]
+        for e in sorted(effects(table, basis), key=lambda e: -shares.get(e.parameter, 0.0))
+    ]
+    return said_basis(basis), rows
+
+
+def _pictures_of_best(
+    study: Study, storage: BaseStorage, places: Places, table: StudyTable, folder: Path
+) -> list[Path]:
+    """Fetch the best trial's learning curves and confusion matrix, if its artifacts can be reached."""
+    store = stores_together([artifacts_of(study, places)])
+    if store is None or table.best is None:
+        return []
+    paths = []
+    for meta in get_all_artifact_meta(table.best, storage=storage):
+        if meta.filename in ("curves.png", "confusion.png"):
+            path = folder / f"best_{meta.filename}"
+            path.unlink(missing_ok=True)
+            with contextlib.suppress(ArtifactNotFound):
+                download_artifact(artifact_store=store, artifact_id=meta.artifact_id, file_path=str(path))
+                paths.append(path)
+    return sorted(paths)
+
+
+def _lead(table: StudyTable) -> str:
+    settings = table.settings
+    limit = f"at most {settings.max_macs:,} multiply–accumulates, " if settings.max_macs else ""
+    return (
+        f"{settings.data}, {len(settings.classes)} classes, {limit}{settings.epochs} epochs a trial, "
+        f"pruner {settings.pruner}; as of {datetime.datetime.now():%Y-%m-%d %H:%M}"
+    )
+
+
+def _markdown(
+    table: StudyTable,
+    places: Places,
+    best: tuple[list[str], list[list[str]]],
+    parameters: tuple[str, list[list[str]]],
+    pictures: Sequence[Path],
+    of_best: Sequence[Path],
+) -> str:
+    parts = [f"# Study {table.name}", _lead(table), "## In words"]
+    parts.append("\n".join(f"- {sentence}" for sentence in findings(table)))
+    if best[1]:
+        parts += ["## Best trials", _markdown_table(*best)]
+    for path in of_best:
+        parts.append(f"![best trial, {path.stem.removeprefix('best_')}]({path.name})")
+    for path in pictures:
+        parts += [f"## {_TITLES[path.stem]}", f"![{_TITLES[path.stem]}]({path.name})"]
+    if parameters[1]:
+        headings = ["parameter", "importance", "trials", f"median accuracy {parameters[0]}"]
+        parts += ["## Parameters", _markdown_table(headings, parameters[1]), _ABOUT_EFFECTS]
+    parts += ["## Commands", "```\n" + "\n".join(commands(table, places)) + "\n```"]
+    return "\n\n".join(parts) + "\n"
+
+
+def _markdown_table(headings: list[str], rows: list[list[str]]) -> str:
+    lines = [headings, [":--", *("--:" for _ in headings[1:])], *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _html(
+    table: StudyTable,
+    places: Places,
+    best: tuple[list[str], list[list[str]]],
+    parameters: tuple[str, list[list[str]]],
+    of_best: Sequence[Path],
+) -> str:
+    from plotly.offline import get_plotlyjs
+
+    title = html.escape(f"Study {table.name}")
+    said = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in findings(table))
+    sections = [_section("In words", f"<ul>{said}</ul>")]
+    if best[1]:
+        images = "".join(
+            f'<img alt="{html.escape(path.stem)}" src="data:image/png;base64,'
+            f'{base64.b64encode(path.read_bytes()).decode()}">'
+            for path in of_best
+        )
+        sections.append(_section("Best trials", _html_table(*best) + images))
+    for name, figure_of in FIGURES.items():
+        figure = figure_of(table)
+        if figure is not None:
+            config = {"displaylogo": False, "responsive": True}
+            drawn = figure.to_html(full_html=False, include_plotlyjs=False, config=config, div_id=name)
+            sections.append(_section("", f'<div class="wide">{drawn}</div>'))
+    if parameters[1]:
+        headings = ["parameter", "importance", "trials", f"median accuracy {parameters[0]}"]
+        about = f'<p class="muted">{html.escape(_ABOUT_EFFECTS)}</p>'
+        sections.append(_section("Parameters", _html_table(headings, parameters[1]) + about))
+    shown = html.escape("\n".join(commands(table, places)))
+    sections.append(_section("Commands", f"<pre>{shown}</pre>"))
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<style>{_STYLE}</style><script>{get_plotlyjs()}</script></head>"
+        f'<body><main><h1>{title}</h1><p class="muted">{html.escape(_lead(table))}</p>'
+        f"{''.join(sections)}</main></body></html>\n"
+    )
+
+
+def _section(title: str, body: str) -> str:
+    return f"<section>{f'<h2>{html.escape(title)}</h2>' if title else ''}{body}</section>"
+
+
+def _html_table(headings: list[str], rows: list[list[str]]) -> str:
+    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in headings)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
+    )
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)

@@ -1,0 +1,110 @@
+"""What a study shows of itself in the dashboard: its note and its own plots; saved when a sitting ends."""
+
+from __future__ import annotations
+
+import warnings
+
+import optuna
+from optuna.study import Study
+from optuna_dashboard import save_note, save_plotly_graph_object
+
+from search.figures import pareto, ranks, time_by_outcome
+from search.findings import findings
+from search.recovery import FINISHED
+from search.settings import StudySettings
+from search.storage import Places
+from search.table import StudyTable, words_of
+
+__all__ = ["commands", "save_page", "storage_option", "study_note"]
+
+# Figures are kept in pieces of two kilobytes in the storage, so a few hundred points are enough.
+_MOST_POINTS = 200
+
+
+def save_page(study: Study, places: Places) -> None:
+    """Save the study's note and plots, in place of those of an earlier sitting."""
+    table = StudyTable.of(study)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        save_note(study, study_note(table, places))
+        for name, figure in (
+            ("accuracy-against-cost", pareto(table, _MOST_POINTS)),
+            ("time-by-outcome", time_by_outcome(table)),
+            ("early-and-late-ranks", ranks(table)),
+        ):
+            if figure is not None:
+                save_plotly_graph_object(study, figure, graph_object_id=name)
+
+
+def study_note(table: StudyTable, places: Places) -> str:
+    """Markdown: what was searched, on which data, what came out, and the commands to go on."""
+    settings = table.settings
+    limits = [
+        f"{limit:,} {what}"
+        for limit, what in (
+            (settings.max_macs, "multiply–accumulates"),
+            (settings.max_parameters, "parameters"),
+        )
+        if limit is not None
+    ]
+    searched = sorted({words_of(name) for name in table.distributions})
+    lines = [
+        f"## {table.name}",
+        "",
+        f"**Searched:** networks of {'at most ' + ' and '.join(limits) if limits else 'any cost'} and how "
+        f"to train them, for accuracy on the faces that select; {settings.epochs} epochs a trial, pruner "
+        f"{settings.pruner}, seed {settings.seed}.",
+    ]
+    if searched:
+        lines += ["", f"{len(searched)} parameters: {', '.join(searched)}."]
+    lines += [
+        "",
+        f"**Data:** {settings.data} (fingerprint `{settings.fingerprint}`), {len(settings.classes)} classes, "
+        f"split {settings.split_kind}{_seed(settings)}{', FER+ votes' if settings.soft_labels else ''}.",
+        "",
+        "### Found",
+        "",
+        *(f"- {sentence}" for sentence in findings(table)),
+        "",
+        "### Go on",
+        "",
+        *(f"    {line}" for line in commands(table, places)),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def commands(table: StudyTable, places: Places) -> list[str]:
+    """The commands that reproduce the study, export its best trial and write its report.
+
+    A storage's password and the data's path, which the study doesn't know, are left to fill in.
+    """
+    settings = table.settings
+    data = "" if settings.drawn else f" --data PATH_OF/{settings.data.replace(' ', '_')}"
+    data += " --ferplus PATH_OF/fer2013new.csv" if settings.soft_labels else ""
+    storage = storage_option(places)
+    trials = max(1, sum(trial.state in FINISHED for trial in table.trials))
+    rules = f"--epochs {settings.epochs} --max-macs {settings.max_macs or 'none'}"
+    if settings.max_parameters is not None:
+        rules += f" --max-params {settings.max_parameters}"
+    if settings.split_kind != "official":
+        rules += f" --split {settings.split_kind} --split-seed {settings.split_seed}"
+    lines = [
+        f"python -m search.run --study {table.name}{data}{storage} --trials {trials} {rules} "
+        f"--pruner {settings.pruner} --seed {settings.seed}",
+        f"python -m search.report {table.name}{storage}",
+    ]
+    if table.best is not None:
+        export = f"python -m search.export {table.name} --trial {table.best.number}{data}{storage}"
+        lines.insert(1, export)
+    return lines
+
+
+def storage_option(places: Places) -> str:
+    """The `--storage` option that a command needs, with a space before it; empty for the default storage."""
+    default = Places.of(places.name).storage
+    return "" if places.storage == default else f" --storage '{places.shown}'"
+
+
+def _seed(settings: StudySettings) -> str:
+    return f" with seed {settings.split_seed}" if settings.split_kind != "official" else ""

@@ -1,0 +1,156 @@
+"""Where a study's artifacts lie: a folder or an S3-compatible bucket; knows nothing of what they are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import unquote, urlsplit
+
+from optuna.artifacts import Boto3ArtifactStore, FileSystemArtifactStore
+from optuna.artifacts._protocol import ArtifactStore
+from optuna.artifacts.exceptions import ArtifactNotFound
+from optuna.study import Study
+
+from search.storage import Places, StudyError
+from search.study import finished_trials
+
+__all__ = ["artifact_store", "artifacts_of", "artifacts_url", "keep_artifacts", "stores_together"]
+
+ARTIFACTS = "artifacts"
+"""User attribute of a study whose artifacts don't lie in its own folder."""
+
+_FORMS = "a folder, file:///folder or s3://bucket/prefix"
+
+
+def artifacts_url(place: str) -> str:
+    """A folder's absolute path, or an `s3://` URL without a slash at its end.
+
+    Raises:
+        StudyError: it is neither.
+    """
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]+)://", place)
+    if scheme is None:
+        return str(Path(place).expanduser().resolve())
+    parts = urlsplit(place)
+    if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path:
+        return str(Path(unquote(parts.path)))
+    if parts.scheme == "s3" and parts.netloc:
+        return place.rstrip("/")
+    raise StudyError(f"artifacts {place!r} is no place that artifacts can go to; required: {_FORMS}")
+
+
+def artifact_store(url: str | Path) -> ArtifactStore:
+    """The store at a place that `artifacts_url` returned; a folder is made if need be.
+
+    Credentials, region and the endpoint of a store that isn't Amazon's come from boto3's environment
+    variables (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_ENDPOINT_URL`) or its configuration files.
+
+    Raises:
+        StudyError: the folder can't be made, boto3 isn't installed, or the bucket can't be reached.
+    """
+    if not str(url).startswith("s3://"):
+        try:
+            Path(url).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StudyError(f"artifacts {url}: the folder can't be made ({error.strerror})") from None
+        return FileSystemArtifactStore(base_path=Path(url))
+    bucket, _, prefix = str(url).removeprefix("s3://").partition("/")
+    return _Prefixed(Boto3ArtifactStore(bucket, _client(str(url), bucket)), f"{prefix}/" if prefix else "")
+
+
+def keep_artifacts(study: Study, place: str | None) -> None:
+    """Note with the study where its artifacts go, for its workers, its dashboard and its report.
+
+    Args:
+        place: as a person gives it, see `artifacts_url`; None leaves it as it is.
+
+    Raises:
+        StudyError: the study has artifacts elsewhere already.
+    """
+    if place is None:
+        return
+    wanted, kept = artifacts_url(place), study.user_attrs.get(ARTIFACTS)
+    if kept == wanted:
+        return
+    if kept is not None or finished_trials(study):
+        raise StudyError(
+            f"study {study.study_name!r} keeps its artifacts in {kept or 'its own folder'}, not in {wanted}; "
+            "required: the same place, or no --artifacts"
+        )
+    artifact_store(wanted)
+    study.set_user_attr(ARTIFACTS, wanted)
+
+
+def artifacts_of(study: Study, places: Places) -> str:
+    """Where the study's artifacts lie: as `keep_artifacts` noted, or below the study's folder."""
+    return str(study.user_attrs.get(ARTIFACTS, places.artifacts))
+
+
+def stores_together(urls: Sequence[str]) -> ArtifactStore | None:
+    """One store that reads from all these places and writes to the first; None without any that exists."""
+    there = [url for url in dict.fromkeys(urls) if url.startswith("s3://") or Path(url).is_dir()]
+    stores = tuple(artifact_store(url) for url in there)
+    return _Together(stores) if stores else None
+
+
+@dataclass(frozen=True)
+class _Prefixed:
+    inner: ArtifactStore
+    prefix: str
+
+    def open_reader(self, artifact_id: str) -> BinaryIO:
+        return self.inner.open_reader(self.prefix + artifact_id)
+
+    def write(self, artifact_id: str, content_body: BinaryIO) -> None:
+        self.inner.write(self.prefix + artifact_id, content_body)
+
+    def remove(self, artifact_id: str) -> None:
+        self.inner.remove(self.prefix + artifact_id)
+
+
+@dataclass(frozen=True)
+class _Together:
+    stores: tuple[ArtifactStore, ...]
+
+    def open_reader(self, artifact_id: str) -> BinaryIO:
+        for store in self.stores:
+            try:
+                return store.open_reader(artifact_id)
+            except ArtifactNotFound:
+                continue
+        raise ArtifactNotFound(f"artifact {artifact_id} is in none of {len(self.stores)} stores")
+
+    def write(self, artifact_id: str, content_body: BinaryIO) -> None:
+        self.stores[0].write(artifact_id, content_body)
+
+    def remove(self, artifact_id: str) -> None:
+        for store in self.stores:
+            try:
+                store.remove(artifact_id)
+            except ArtifactNotFound:
+                continue
+
+
+def _client(url: str, bucket: str) -> Any:
+    """A client of S3 that has reached the bucket."""
+    try:
+        import boto3
+        from botocore.exceptions import BotoCoreError, ClientError
+    except ImportError:
+        raise StudyError(
+            f"artifacts {url} need boto3, which isn't installed; required: "
+            "pip install 'expression-search[s3]'"
+        ) from None
+    try:
+        client = boto3.client("s3")
+        client.head_bucket(Bucket=bucket)
+    except ClientError as error:
+        # Whoever may write objects need not be allowed to look at the bucket.
+        if error.response["Error"]["Code"] != "403":
+            raise StudyError(f"artifacts {url}: the bucket can't be used ({error})") from None
+    except BotoCoreError as error:
+        raise StudyError(f"artifacts {url}: the store can't be reached ({error})") from None
+    return client
