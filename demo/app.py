@@ -273,7 +273,7 @@ def _video_tab(page: _Page) -> None:
     network = page.network_menu("many-network")
     with gr.Row(equal_height=False):
         with gr.Column(min_width=300):
-            film = _as_file(gr.Video(label="A film", sources=["upload"], elem_id="film-in"))
+            film = _as_file(gr.Video(label="A film", sources=["upload"], elem_id="film-in", height=300))
             with gr.Row():
                 watch_button = gr.Button("Watch the film", variant="primary", elem_id="film-go")
                 watch_stop = gr.Button("Cancel", elem_id="film-stop")

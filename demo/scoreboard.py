@@ -25,7 +25,7 @@ def board(library: Library, chosen: str) -> str:
             (
                 entry.name,
                 f"{score['accuracy']:.1%}",
-                f"{low:.1%} to {high:.1%}",
+                f"{low * 100:.1f}–{high:.1%}",
                 f"{score['balanced_accuracy']:.1%}",
                 f"{score['macro_f1']:.2f}",
                 _amount(entry.card.parameters),
@@ -82,7 +82,7 @@ def _confusion(classes: tuple[str, ...], counts: list[list[int]]) -> str:
     for name, row in zip(classes, counts, strict=True):
         total = max(1, sum(row))
         cells = "".join(
-            f'<td style="--share:{count / total:.3f}"{" class=strong" if count / total > 0.5 else ""}'
+            f'<td style="--share:{count / total:.3f}"{" class=strong" if count / total > 0.7 else ""}'
             f' title="{count} of {total}: {escape(name)} taken for {escape(other)}">{count / total:.0%}</td>'
             for other, count in zip(classes, row, strict=True)
         )
@@ -119,7 +119,7 @@ def _score(entry: Entry) -> dict[str, Any]:
 
 def _measured_on(entry: Entry) -> str:
     name = entry.card.data.get("name", "")
-    return f"{name}, {entry.card.validation}" if name else entry.card.validation
+    return f"{entry.card.validation} of {name}" if name else entry.card.validation
 
 
 def _amount(value: float) -> str:

@@ -194,7 +194,7 @@ def film_page(film: Film, *, link: bool = True) -> str:
         for frame in film.key_frames
     )
     page = message("The largest face over time", told, kind="good")
-    page += timeline(times, series, label="Probabilities of the largest face over the film")
+    page += timeline(times, series, label="Probabilities of the largest face over the film", wide=480)
     page += f'<h3>Clearest moments</h3><div class="strip">{strip}</div>' if strip else ""
     return page + (csv_link(film_csv(film), f"{Path(film.name).stem}.csv") if link else "")
 

@@ -17,11 +17,11 @@ __all__ = ["main"]
 
 _FOLDER = Path(__file__).parents[1] / "demo" / "screenshots"
 _PHONE = {"width": 390, "height": 780}
-_WIDE = {"width": 1180, "height": 800}
+_WIDE = {"width": 1080, "height": 720}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Start the app, visit each room, write PNG files of few colours."""
+    """Start the app, visit each room, write PNG files."""
     parser = argparse.ArgumentParser(prog="python -m tests.screenshots", description=__doc__)
     parser.add_argument("--models", type=Path, metavar="DIR", help="further saved models")
     parser.add_argument("--out", type=Path, default=_FOLDER, metavar="DIR")
@@ -129,7 +129,7 @@ def _save(png: bytes, path: Path) -> None:
     from PIL import Image
 
     with Image.open(io.BytesIO(png)) as image:
-        image.convert("RGB").quantize(192).save(path, optimize=True)
+        image.convert("RGB").save(path, optimize=True)
 
 
 if __name__ == "__main__":
