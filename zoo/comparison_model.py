@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COMPARISON_CARD",
+    "DEFAULT_COMPARISON",
     "INTENDED_USE",
     "LIMITS",
     "ComparisonCard",
@@ -28,7 +29,9 @@ __all__ = [
 ]
 
 COMPARISON_CARD = "comparison.json"
-_SHIPPED_NAME = "comparison"
+DEFAULT_COMPARISON = "plain_small-compare"
+"""The shipped model that is taken where none is named."""
+
 _FORMAT = 1
 
 INTENDED_USE = (
@@ -142,7 +145,7 @@ def resolve_comparison(name_or_folder: str | Path | None = None, *, extra: Path 
         WeightsError: there is none; the message lists the names that exist.
     """
     if name_or_folder is None:
-        name_or_folder = SHIPPED / _SHIPPED_NAME
+        name_or_folder = SHIPPED / DEFAULT_COMPARISON
     folder = Path(name_or_folder)
     if (folder / COMPARISON_CARD).is_file():
         return folder

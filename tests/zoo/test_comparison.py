@@ -13,6 +13,7 @@ from skimage import data
 from zoo.comparison import Comparer, compare_faces
 from zoo.comparison_model import (
     COMPARISON_CARD,
+    DEFAULT_COMPARISON,
     ComparisonCard,
     available_comparisons,
     load_comparison,
@@ -28,7 +29,7 @@ from zoo.networks.comparison import EmbeddingConfig
 from zoo.networks.parametric import ParametricConfig
 from zoo.networks.siamese import SIAMESE
 
-SHIPPED_FOLDER = SHIPPED / "comparison"
+SHIPPED_FOLDER = SHIPPED / DEFAULT_COMPARISON
 
 
 def make_card(config, classes=EMOTIONS):
@@ -69,8 +70,6 @@ def folder(tmp_path_factory):
 def comparer(request, folder):
     if request.param == "untrained":
         return Comparer.load(folder)
-    if not SHIPPED_FOLDER.is_dir():
-        pytest.skip("no comparison model is shipped")
     return Comparer.load()
 
 
@@ -226,7 +225,6 @@ def test_a_network_that_names_no_expressions_cannot_compare_for_the_app(tmp_path
         Comparer.load(tmp_path / "siamese")
 
 
-@pytest.mark.skipif(not SHIPPED_FOLDER.is_dir(), reason="no comparison model is shipped")
 def test_the_shipped_model_is_small_enough():
     assert sum(path.stat().st_size for path in SHIPPED_FOLDER.iterdir()) <= 10 * 2**20
 
