@@ -66,7 +66,13 @@ class _Page:
     examples: dict[str, Path]
 
     def network_menu(self, elem_id: str, label: str = "Network") -> gr.Dropdown:
-        return gr.Dropdown(self.library.choices, value=self.library.default, label=label, elem_id=elem_id)
+        return gr.Dropdown(
+            self.library.choices,
+            value=self.library.default,
+            label=label,
+            info="Name · accuracy · weights · time for one face",
+            elem_id=elem_id,
+        )
 
 
 def look_and_feel() -> dict[str, Any]:
@@ -159,8 +165,9 @@ def _photo_tab(page: _Page) -> None:
             words = gr.HTML(start, elem_id="photo-words")
             whole = gr.Button("Take the whole picture as the face", visible=False, elem_id="photo-whole")
             shown = gr.Image(
-                label="Faces found", interactive=False, visible=False, format="jpeg", elem_id="photo-out",
+                label="Faces found", show_label=False, interactive=False, visible=False, format="jpeg",
                 buttons=["download", "fullscreen"], alt_text="Your picture, each face boxed and labelled",
+                elem_id="photo-out",
             )  # fmt: skip
             face = gr.Radio([], label="Face", visible=False, elem_id="photo-face")
             detail = gr.HTML(elem_id="photo-detail")
