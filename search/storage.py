@@ -31,7 +31,6 @@ __all__ = [
 HEARTBEAT_SECONDS = 20
 # Longer than a worker waits for a lost database: when it is back, nobody is taken for dead who only waited.
 _GRACE_SECONDS = 180
-_PATIENCE_SECONDS = 120
 _CONNECT = {
     "sqlite": {"timeout": 60},
     # A machine that vanishes without a word is noticed after about a minute, not after two hours.
@@ -124,7 +123,7 @@ class Patience:
         stopping: asked while waiting; a true answer ends the patience.
     """
 
-    seconds: float = _PATIENCE_SECONDS
+    seconds: float
     stopping: Callable[[], bool] = lambda: False
     _since: float | None = field(default=None, init=False)
 

@@ -69,6 +69,7 @@ class WorkerTask:
         device: name for `pick_device`.
         threads: of torch on a CPU.
         deadline: `time.time()` by which trials end, or None.
+        patience: seconds that a lost database is waited for.
     """
 
     number: int
@@ -79,6 +80,7 @@ class WorkerTask:
     device: str
     threads: int
     deadline: float | None
+    patience: float = 120.0
 
 
 def make_sampler(seed: int, worker: int, trials: int, host: str = "") -> optuna.samplers.BaseSampler:
@@ -137,7 +139,7 @@ def _work(task: WorkerTask, stop: threading.Event) -> None:
     torch.set_num_threads(task.threads)
     device = pick_device(task.device)
     dataset = load_dataset(task.data, ferplus=task.ferplus)
-    connections, turns = Patience(stopping=stop.is_set), Patience(stopping=stop.is_set)
+    connections, turns = (Patience(task.patience, stop.is_set) for _ in range(2))
     storage = open_storage(task.places, patience=connections)
     study = load_study(task.places, storage=storage)
     settings = settings_of(study)

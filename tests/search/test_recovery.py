@@ -224,7 +224,7 @@ def test_stale_trials_of_other_machines_are_queued_again(study: optuna.Study, tm
 
 def _take_all(places: Places, taken: Any) -> None:
     quiet_optuna()
-    study = optuna.load_study(study_name="s", storage=open_storage(places, patience=Patience()))
+    study = optuna.load_study(study_name="s", storage=open_storage(places, patience=Patience(60)))
     numbers = []
     while study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
         trial = study.ask()

@@ -197,11 +197,11 @@ def test_patience_ends_with_time_success_or_the_wish_to_stop(monkeypatch: pytest
     now = [100.0]
     monkeypatch.setattr("search.storage.time.monotonic", lambda: now[0])
     monkeypatch.setattr("search.storage.time.sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
-    patience = Patience(seconds=3)
+    patience = Patience(3)
     assert [patience.lasts() for _ in range(5)] == [True] * 4 + [False] and patience.over
     patience.restore()
     assert not patience.over and patience.lasts()
-    assert not Patience(stopping=lambda: True).lasts()
+    assert not Patience(3, stopping=lambda: True).lasts()
 
 
 def sample(sampler: optuna.samplers.BaseSampler) -> tuple[float, ...]:

@@ -1,0 +1,155 @@
+"""The real command line on drawn faces: a whole run, interruptions of every kind, and a deadline."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import psutil
+import pytest
+from optuna.trial import FrozenTrial, TrialState
+
+from search.recovery import FINISHED, reason_of
+from tests.search.faces import await_trial, command, read_trials, start, write_faces
+from zoo.data.drawn import draw_face
+
+STORAGE = "studies/s/study.db"
+QUICK = ["--max-macs", "10M", "--workers", "1", "--study", "s", "--device", "cpu"]
+
+
+def assert_exact(trials: Sequence[FrozenTrial], total: int) -> list[FrozenTrial]:
+    """Exactly so many trials are finished, none lost, none doubled; returns those that were continued."""
+    finished = [trial for trial in trials if trial.state in FINISHED]
+    assert len(finished) == total, Counter(trial.state.name for trial in trials)
+    assert not [trial for trial in trials if trial.state == TrialState.RUNNING]
+    trained = [t.user_attrs["proposal"] for t in finished if "duplicate_of" not in t.user_attrs]
+    assert len(set(trained)) == len(trained)
+    continued = []
+    for trial in trials:
+        sampled = trial.params or trial.system_attrs.get("fixed_params")
+        if trial.state != TrialState.FAIL or not sampled or reason_of(trial) == "doubled":
+            continue
+        (successor,) = [other for other in trials if other.user_attrs.get("continues") == trial.number]
+        continued.append(successor)
+        if trial.intermediate_values and "first_epoch" in successor.user_attrs:
+            # Every epoch that was reported had been saved: at most the one that was running is lost.
+            assert successor.user_attrs["first_epoch"] > max(trial.intermediate_values)
+    return continued
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_faces(tmp_path_factory.mktemp("data") / "faces.csv")
+
+
+@pytest.mark.slow
+def test_from_three_trials_to_a_prediction(data: Path, tmp_path: Path) -> None:
+    run = ["--data", data, *QUICK, "--trials", "3", "--epochs", "2", "--export", "1", "--final-epochs", "2"]
+    status, output, errors = command("search.run", run, tmp_path)
+    assert status == 0, errors
+    assert "study s: 0 of 3 trials done" in errors and "Traceback" not in errors and "Warning" not in errors
+    assert len(re.findall(r"^trial \d+: ", errors, re.MULTILINE)) == 3
+    assert_exact(read_trials(f"sqlite:///{tmp_path / STORAGE}", "s"), 3)
+    (model,) = (tmp_path / "models").iterdir()
+    assert model.name in output and not list((tmp_path / "studies/s/checkpoints").glob("*"))
+    picture = cv2.resize(draw_face("happy", seed=1, size=96), (192, 192))
+    cv2.imwrite(str(tmp_path / "face.png"), picture)
+    status, output, errors = command("zoo.predict", [model, "face.png"], tmp_path)
+    assert status == 0 and "face.png" in output, errors
+
+    # Asked for less than there is, it runs nothing and exports what it exported.
+    run[run.index("--trials") + 1] = "2"
+    status, output, errors = command("search.run", run, tmp_path)
+    assert status == 0 and "3 of 2 trials done" in errors and model.name in output, errors
+    status, output, errors = command("search.run", [*run, "--seed", "9"], tmp_path)
+    assert status == 2 and "seed 9 instead of 0" in errors and "Traceback" not in errors
+
+
+def kill_in_mid_trial(process: subprocess.Popen[str], storage: str, *, after: int = -1) -> FrozenTrial:
+    """`kill -9` the worker of a trial that has reported an epoch and still runs; returns the trial."""
+    while True:
+
+        def runs(trial: FrozenTrial) -> bool:
+            begun = trial.state == TrialState.RUNNING and len(trial.intermediate_values) > 0
+            return begun and trial.number > after
+
+        worker = await_trial(process, storage, "s", runs).user_attrs["worker"]["pid"]
+        # Stopped first, so that it is certain what it was doing.
+        os.kill(worker, signal.SIGSTOP)
+        stopped = [
+            trial
+            for trial in read_trials(storage, "s")
+            if runs(trial) and trial.user_attrs["worker"]["pid"] == worker
+        ]
+        os.kill(worker, signal.SIGKILL if stopped else signal.SIGCONT)
+        if stopped:
+            return stopped[0]
+
+
+@pytest.mark.slow
+def test_nothing_is_lost_by_ctrl_c_and_kill_9(tmp_path: Path) -> None:
+    """A worker killed, the run interrupted, the parent killed: exactly as many trials as asked for."""
+    data = write_faces(tmp_path / "faces.csv", training=900, public=200, private=50)
+    storage = f"sqlite:///{tmp_path / STORAGE}"
+    run = ["--data", data, *QUICK, "--trials", "6", "--epochs", "8", "--pruner", "none", "--export", "0"]
+
+    process = start("search.run", run, tmp_path)
+    killed = [kill_in_mid_trial(process, storage)]
+    interrupted = await_trial(
+        process,
+        storage,
+        "s",
+        lambda t: (
+            t.number > killed[0].number and t.state == TrialState.RUNNING and bool(t.intermediate_values)
+        ),
+    )
+    os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does: to parent and workers
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors
+    assert "stopped; everything finished is kept. To go on:" in errors and "Traceback" not in errors
+    assert f"python -m search.run --data {data}" in errors
+    assert [t for t in read_trials(storage, "s") if t.state == TrialState.RUNNING] == []
+
+    process = start("search.run", run, tmp_path)
+    second = await_trial(
+        process,
+        storage,
+        "s",
+        lambda t: (
+            t.number > interrupted.number and t.state == TrialState.RUNNING and bool(t.intermediate_values)
+        ),
+    )
+    worker = psutil.Process(second.user_attrs["worker"]["pid"])
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    worker.wait(timeout=60)  # no worker outlives its parent
+
+    status, _, errors = command("search.run", run, tmp_path)
+    assert status == 0 and "Traceback" not in errors, errors
+    trials = read_trials(storage, "s")
+    continued = assert_exact(trials, 6)
+    resumed = [
+        t for t in continued if t.user_attrs.get("first_epoch", 0) > 1 and t.state == TrialState.COMPLETE
+    ]
+    assert len(resumed) >= 2
+    by_killed = next(t for t in trials if t.user_attrs.get("continues") == killed[0].number)
+    assert by_killed.user_attrs["crashes"] == 1 and by_killed.user_attrs["first_epoch"] > 1
+    assert reason_of(trials[killed[0].number]) == "its worker died"
+    assert not list((tmp_path / "studies/s/checkpoints").glob("*"))
+
+
+@pytest.mark.slow
+def test_a_run_with_a_deadline_ends_within_it(data: Path, tmp_path: Path) -> None:
+    started = time.monotonic()
+    arguments = ["--data", data, *QUICK, "--trials", "1000", "--timeout", "60s"]
+    status, output, errors = command("search.run", arguments, tmp_path)
+    assert status == 0, errors
+    assert time.monotonic() - started < 60
+    assert list((tmp_path / "models").iterdir()), errors
