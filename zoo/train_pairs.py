@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from zoo.comparison_model import ComparisonCard
     from zoo.data.channels import Preprocess
     from zoo.networks.comparison import ComparisonConfig, ComparisonNetwork
+    from zoo.training.pair_data import PairData
     from zoo.training.pair_fit import HeldOut
-    from zoo.training.pairs import PairData, PairTrainer
+    from zoo.training.pairs import PairTrainer
     from zoo.training.recipe import Recipe
 
 __all__ = ["main"]
@@ -44,8 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     from zoo.networks.siamese import SIAMESE
     from zoo.training.device import pick_device
     from zoo.training.options import changed
+    from zoo.training.pair_data import Objective
     from zoo.training.pair_fit import HeldOut
-    from zoo.training.pairs import Objective, PairTrainer
+    from zoo.training.pairs import PairTrainer
 
     console, device = stderr(), pick_device(options.device)
     published = options.backbone in SIAMESE
@@ -175,8 +177,8 @@ def _data(
 
     from zoo.data.load import load_dataset
     from zoo.data.pairs import make_pairs, make_triplets
+    from zoo.training.pair_data import PairData
     from zoo.training.pair_fit import HeldOut
-    from zoo.training.pairs import PairData
 
     if options.fec:
         return _fec_data(options, seed, console), np.empty(0, dtype=np.int64), None
@@ -204,7 +206,7 @@ def _fec_data(options: argparse.Namespace, seed: int, console: Console) -> PairD
     from zoo.data.fec import read_fec
     from zoo.data.fec_faces import load_fec_faces
     from zoo.data.pairs import fec_pairs, fec_triplets
-    from zoo.training.pairs import PairData
+    from zoo.training.pair_data import PairData
 
     table = read_fec(options.fec)
     faces, members = load_fec_faces(table, options.fec_faces)

@@ -19,6 +19,7 @@ from zoo.data.pairs import Pairs, Triplets, hold_out, make_pairs, make_triplets
 from zoo.data.split import make_split
 from zoo.errors import DataError
 from zoo.networks.comparison import ComparisonConfig, ComparisonNetwork
+from zoo.training.embed import embed_faces
 from zoo.training.evaluate import fit_temperature
 from zoo.training.pair_measure import (
     best_threshold,
@@ -28,7 +29,7 @@ from zoo.training.pair_measure import (
     measure_triplets,
     odd_one_out_scale,
 )
-from zoo.training.pairs import PairTrainer, embed_faces
+from zoo.training.pairs import PairTrainer
 
 __all__ = [
     "HELD_OUT_PAIRS",

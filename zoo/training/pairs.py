@@ -17,70 +17,20 @@ from torch import Tensor, nn
 
 from zoo.data.augment import augment
 from zoo.data.balance import epoch_rows
-from zoo.data.batches import evaluation_batches
 from zoo.data.channels import Preprocess
-from zoo.data.dataset import FaceDataset
-from zoo.data.pairs import MARGIN, Pairs, Triplets
+from zoo.data.pairs import MARGIN
 from zoo.errors import ConfigError
 from zoo.networks.comparison import ComparisonNetwork
-from zoo.networks.config import require, require_choice
 from zoo.training.checkpoint import load_checkpoint, save_checkpoint
 from zoo.training.device import autocast, pick_precision
+from zoo.training.embed import backbone_features, embed_faces
 from zoo.training.loop import DivergedError, _Average, _make_optimizer, _Plateau, _PlateauState
+from zoo.training.pair_data import Objective, PairData, check_objective
 from zoo.training.pair_losses import all_pairs, contrastive_loss, pair_loss, triplet_loss, vote_triplets
 from zoo.training.pair_measure import best_threshold
 from zoo.training.recipe import Recipe, learning_rate_factor
 
-__all__ = ["LOSSES", "Objective", "PairData", "PairEpoch", "PairTrainer", "embed_faces"]
-
-LOSSES = ("pair", "contrastive", "triplet", "both")
-_EVALUATION_BATCH = 128
-
-
-@dataclass(frozen=True)
-class Objective:
-    """What a comparison network is trained for.
-
-    Attributes:
-        loss: `pair` (binary cross-entropy), `contrastive`, `triplet` (two hinges) or `both` (pair, triplet).
-        classification: weight of the cross-entropy of the labels; 0 where the network names no expressions.
-        frozen: the backbone stays as it is; its features are computed once, of `views` variations of a face.
-        views: the first is the face itself, the others are augmented.
-    """
-
-    loss: str = "both"
-    classification: float = 1.0
-    frozen: bool = False
-    views: int = 4
-
-    def __post_init__(self) -> None:
-        require_choice("loss", self.loss, LOSSES)
-        require(self.classification >= 0, "classification", self.classification, "at least 0")
-        require(self.views >= 1, "views", self.views, "at least 1")
-
-
-@dataclass(frozen=True)
-class PairData:
-    """What a comparison network is trained with and selected by.
-
-    Attributes:
-        dataset: the faces; its votes decide the triplets of a batch.
-        train: int64 (N,), the rows to train with.
-        held_out: pairs of other rows, which select the epoch.
-        pairs, triplets: lists to train with; where both are None, every batch is a set of faces that are all
-            compared with each other.
-    """
-
-    dataset: FaceDataset
-    train: np.ndarray
-    held_out: Pairs
-    pairs: Pairs | None = None
-    triplets: Triplets | None = None
-
-    @property
-    def listed(self) -> bool:
-        """Whether lists rather than sets of faces are trained with."""
-        return self.pairs is not None or self.triplets is not None
+__all__ = ["PairEpoch", "PairTrainer"]
 
 
 @dataclass(frozen=True)
@@ -137,7 +87,7 @@ class PairTrainer:
         checkpoint: Path | None = None,
         identity: dict[str, object] | None = None,
     ) -> None:
-        _check(objective, data)
+        check_objective(objective, data)
         self.recipe, self.objective, self.data, self.device = recipe, objective, data, device
         self.preprocess = preprocess.to(device)
         self.network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -355,7 +305,7 @@ class PairTrainer:
                     torch.from_numpy(faces), recipe.augmentation, flipped=flipped, generator=generator
                 )
                 faces = varied.round().clamp(0, 255).byte().numpy()
-            found = _features(self.network, faces, self.preprocess, self.device, self._precision)
+            found = backbone_features(self.network, faces, self.preprocess, self.device, self._precision)
             whole = torch.zeros((len(data.dataset), found.shape[1]))
             whole[torch.from_numpy(needed)] = found
             views.append(whole)
@@ -400,61 +350,3 @@ class PairTrainer:
         self._best = state["best"]
         if self._average:
             self._average.restore(state["average"])
-
-
-def embed_faces(
-    network: ComparisonNetwork,
-    faces: np.ndarray,
-    preprocess: Preprocess,
-    *,
-    device: torch.device,
-    batch_size: int = _EVALUATION_BATCH,
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Describe faces in evaluation mode, in float32.
-
-    Args:
-        faces: uint8 (N, 48, 48), N at least 1.
-
-    Returns:
-        embeddings float32 (N, E), and expression logits float32 (N, classes) or None.
-    """
-    network.eval()
-    embeddings, logits = [], []
-    with torch.inference_mode():
-        for images in evaluation_batches(faces, preprocess, batch_size=batch_size, device=device):
-            embedding, answer = network.describe(images)
-            embeddings.append(embedding.float())
-            if answer is not None:
-                logits.append(answer.float())
-    named = torch.cat(logits).cpu().numpy() if logits else None
-    return torch.cat(embeddings).cpu().numpy(), named
-
-
-def _features(
-    network: ComparisonNetwork,
-    faces: np.ndarray,
-    preprocess: Preprocess,
-    device: torch.device,
-    precision: torch.dtype,
-) -> Tensor:
-    network.eval()
-    parts = []
-    with torch.inference_mode(), autocast(device, precision):
-        batches = evaluation_batches(faces, preprocess, batch_size=_EVALUATION_BATCH, device=device)
-        for images in batches:
-            parts.append(network.features(images).float().cpu())
-    return torch.cat(parts)
-
-
-def _check(objective: Objective, data: PairData) -> None:
-    if data.listed:
-        wanted = {"pair": data.pairs, "contrastive": data.pairs, "triplet": data.triplets}
-        given = data.pairs if objective.loss == "both" and data.triplets is not None else None
-        require(
-            wanted.get(objective.loss, given) is not None, "loss", objective.loss, "one that the lists suit"
-        )
-    elif objective.loss in ("triplet", "both") and data.dataset.votes is None:
-        raise ConfigError(
-            f"loss {objective.loss!r} needs annotators' votes, which {data.dataset.name} has none of; "
-            "required: --ferplus CSV, or the loss pair or contrastive"
-        )

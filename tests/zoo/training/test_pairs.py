@@ -15,6 +15,7 @@ from zoo.errors import ConfigError
 from zoo.networks.comparison import EmbeddingConfig
 from zoo.networks.parametric import ParametricConfig
 from zoo.networks.siamese import SIAMESE, comparison_from_json
+from zoo.training.pair_data import Objective, PairData
 from zoo.training.pair_losses import all_pairs, contrastive_loss, pair_loss, triplet_loss, vote_triplets
 from zoo.training.pair_measure import (
     best_threshold,
@@ -24,7 +25,7 @@ from zoo.training.pair_measure import (
     measure_triplets,
     odd_one_out_scale,
 )
-from zoo.training.pairs import Objective, PairData, PairTrainer
+from zoo.training.pairs import PairTrainer
 from zoo.training.recipe import Recipe
 
 SMALL = EmbeddingConfig(ParametricConfig(widths=(6, 12), repeats=(1, 1)), size=8, hidden=0)

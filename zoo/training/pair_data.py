@@ -1,0 +1,81 @@
+"""What a comparison network is trained for and with; trains nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from zoo.data.dataset import FaceDataset
+from zoo.data.pairs import Pairs, Triplets
+from zoo.errors import ConfigError
+from zoo.networks.config import require, require_choice
+
+__all__ = ["LOSSES", "Objective", "PairData", "check_objective"]
+
+LOSSES = ("pair", "contrastive", "triplet", "both")
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a comparison network is trained for.
+
+    Attributes:
+        loss: `pair` (binary cross-entropy), `contrastive`, `triplet` (two hinges) or `both` (pair, triplet).
+        classification: weight of the cross-entropy of the labels; 0 where the network names no expressions.
+        frozen: the backbone stays as it is; its features are computed once, of `views` variations of a face.
+        views: the first is the face itself, the others are augmented.
+    """
+
+    loss: str = "both"
+    classification: float = 1.0
+    frozen: bool = False
+    views: int = 4
+
+    def __post_init__(self) -> None:
+        require_choice("loss", self.loss, LOSSES)
+        require(self.classification >= 0, "classification", self.classification, "at least 0")
+        require(self.views >= 1, "views", self.views, "at least 1")
+
+
+@dataclass(frozen=True)
+class PairData:
+    """What a comparison network is trained with and selected by.
+
+    Attributes:
+        dataset: the faces; its votes decide the triplets of a batch.
+        train: int64 (N,), the rows to train with.
+        held_out: pairs of other rows, which select the epoch.
+        pairs, triplets: lists to train with; where both are None, every batch is a set of faces that are all
+            compared with each other.
+    """
+
+    dataset: FaceDataset
+    train: np.ndarray
+    held_out: Pairs
+    pairs: Pairs | None = None
+    triplets: Triplets | None = None
+
+    @property
+    def listed(self) -> bool:
+        """Whether lists rather than sets of faces are trained with."""
+        return self.pairs is not None or self.triplets is not None
+
+
+def check_objective(objective: Objective, data: PairData) -> None:
+    """See that the data have what the loss needs.
+
+    Raises:
+        ConfigError: there are no votes, or the lists are not those of the loss.
+    """
+    if data.listed:
+        wanted = {"pair": data.pairs, "contrastive": data.pairs, "triplet": data.triplets}
+        given = data.pairs if objective.loss == "both" and data.triplets is not None else None
+        require(
+            wanted.get(objective.loss, given) is not None, "loss", objective.loss, "one that the lists suit"
+        )
+    elif objective.loss in ("triplet", "both") and data.dataset.votes is None:
+        raise ConfigError(
+            f"loss {objective.loss!r} needs annotators' votes, which {data.dataset.name} has none of; "
+            "required: --ferplus CSV, or the loss pair or contrastive"
+        )
