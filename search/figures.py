@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -156,7 +157,7 @@ def parallel(table: StudyTable) -> go.Figure | None:
         dimensions=dimensions, labelfont={"size": 12},
         line={"color": _list(frame.accuracy), "colorscale": _SHADES},
     )  # fmt: skip
-    return figure.update_layout(margin={"l": 70, "r": 50, "t": 90, "b": 30})
+    return figure.update_layout(margin={"l": 70, "r": 50, "t": 110, "b": 30})
 
 
 def slices(table: StudyTable) -> go.Figure | None:
@@ -172,16 +173,23 @@ def slices(table: StudyTable) -> go.Figure | None:
         horizontal_spacing=0.03, vertical_spacing=0.35 / rows,
     )  # fmt: skip
     _style(figure, f"Accuracy {said_basis(basis)} by parameter")
+    random = np.random.default_rng(0)
     for place, a in enumerate(axis):
         frame = pd.DataFrame({"place": a.places}).join(basis.accuracy.rename("accuracy"), how="inner")
         frame = thin(frame, _MOST_POINTS // 4)
+        # A little aside, so that trials with the same choice can be told apart.
+        few = frame.place.nunique() <= max(len(a.ticks), 8)
+        width = 0.25 / max(1, len(a.ticks) - 1) if few else 0.0
+        aside = random.uniform(-width, width, len(frame))
         where: dict[str, Any] = {"row": place // 3 + 1, "col": place % 3 + 1}
         figure.add_scattergl(
-            x=_list(frame.place), y=_list(frame.accuracy), mode="markers", **where,
+            x=_list(frame.place + aside), y=_list(frame.accuracy), mode="markers", **where,
             text=[f"trial {number}: {value:.1%}" for number, value in frame.accuracy.items()],
             marker={"color": BLUE, "size": 5, "opacity": 0.5}, hoverinfo="text",
         )  # fmt: skip
-        figure.update_xaxes(tickvals=list(a.ticks), ticktext=list(a.labels), range=[-0.08, 1.08], **where)
+        figure.update_xaxes(
+            tickvals=list(a.ticks), ticktext=list(a.labels), range=[-0.2, 1.2], zeroline=False, **where
+        )
     figure.update_layout(showlegend=False, height=120 + 230 * rows)
     return figure.update_yaxes(tickformat=".0%", gridcolor=GRID)
 
@@ -196,6 +204,7 @@ def ranks(table: StudyTable) -> go.Figure | None:
     figure.add_scatter(
         x=_list(correlations.index), y=_list(correlations), mode="lines+markers", line={"color": BLUE}
     )
+    figure.update_yaxes(range=[min(0.0, float(correlations.min())) - 0.03, 1.03])
     return figure.update_layout(showlegend=False)
 
 
@@ -211,6 +220,7 @@ def time_by_outcome(table: StudyTable) -> go.Figure | None:
         x=[round(spent["sum"][outcome] / 3600, 4) for outcome in shown], y=shown, orientation="h",
         text=[f"{duration(spent['sum'][outcome])}, {spent['count'][outcome]:,} trials" for outcome in shown],
         marker={"color": [COLOURS[outcome] for outcome in shown]}, textposition="auto", hoverinfo="skip",
+        insidetextfont={"color": "white"},
     )  # fmt: skip
     return figure.update_layout(showlegend=False).update_yaxes(automargin=True)
 
@@ -250,7 +260,7 @@ def _style(figure: go.Figure, title: str) -> None:
         template=None, title={"text": title, "font": {"size": 15}, "x": 0.01, "xanchor": "left"}, height=420,
         font={"family": "system-ui, sans-serif", "size": 12, "color": INK}, hovermode="closest",
         margin={"l": 60, "r": 20, "t": 50, "b": 50}, paper_bgcolor="white", plot_bgcolor="white",
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 1, "xanchor": "right"},
+        legend={"orientation": "h", "y": -0.2, "yanchor": "top", "x": 0.5, "xanchor": "center"},
     )  # fmt: skip
 
 

@@ -56,8 +56,8 @@ def said_basis(basis: Basis) -> str:
 
 
 def said_effect(effect: Effect) -> str:
-    """Medians and their test: `batch 38.9%, none 28.7% (p < 0.001)`."""
-    medians = ", ".join(f"{choice} {median:.1%}" for choice, median in effect.medians.items())
+    """Medians and their test: `batch: 38.9%, none: 28.7% (p < 0.001)`."""
+    medians = ", ".join(f"{choice}: {median:.1%}" for choice, median in effect.medians.items())
     correlation = "" if effect.correlation is None else f"rank correlation {_signed(effect.correlation, 2)}, "
     return f"{medians} ({correlation}{_said_p(effect.p)})"
 
@@ -121,8 +121,8 @@ def _enqueued_or_found(table: StudyTable) -> str:
     known, found = complete[complete.network.notna()], complete[complete.network.isna()]
     if len(known) and not len(found):
         return (
-            f"All {_count(len(known), 'complete trial')} are published networks that the study began with; "
-            "none that the search proposed has run to its end."
+            f"Of the {_count(len(known), 'complete trial')} all are published networks that the study began "
+            "with; none that the search proposed has run to its end."
         )
     if not len(known):
         return ""
@@ -189,13 +189,11 @@ def _parameters(table: StudyTable) -> list[str]:
         effect = by_name.get(name)
         if effect is None:
             continue
-        lead = (
-            f"{_capital(words_of(name))} matters most for accuracy {said_basis(basis)}: {share:.0%} "
-            "of the importance"
-            if place == 0
-            else f"{'Second' if place == 1 else 'Third'} is {words_of(name)} with {share:.0%} of "
-            "the importance"
-        )
+        if place == 0:
+            lead = f"Most important for accuracy {said_basis(basis)} is {words_of(name)} with {share:.0%}"
+            lead += " of the importance"
+        else:
+            lead = f"{'Second' if place == 1 else 'Third'} comes {words_of(name)} with {share:.0%}"
         sentences.append(f"{lead}; {_direction(effect)}.")
     surest = [
         e for e in by_name.values() if e.p < _LEVEL and e.parameter not in list(shares)[:_TOLD_PARAMETERS]
@@ -348,7 +346,3 @@ def _millions(count: float) -> str:
 
 def _signed(value: float, digits: int) -> str:
     return f"{value:+.{digits}f}".replace("-", "−")
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -135,6 +135,7 @@ def _search_and_export(
     from search.processes import Crew, plan_devices, plan_workers
     from search.progress import StudyProgress
     from search.report import print_summary, write_pictures
+    from search.storage import storage_errors
     from search.stores import keep_artifacts
     from search.study import create_study, finished_trials
     from search.worker import WorkerTask, work
@@ -183,7 +184,8 @@ def _search_and_export(
                         break
         finally:
             crew.stop()
-            save_page(study, places)
+            with storage_errors(places):
+                save_page(study, places)
     chosen = top_trials(study, exports)
     cards = []
     if chosen:

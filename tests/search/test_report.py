@@ -1,0 +1,280 @@
+"""Findings, pictures and reports of synthetic studies of any size."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import re
+import time
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.storages import InMemoryStorage
+from rich.console import Console
+
+from search.analysis import (
+    Basis,
+    basis_of,
+    effects,
+    importances,
+    luck,
+    pareto_front,
+    rank_correlations,
+    savings,
+)
+from search.document import write_report
+from search.figures import FIGURES
+from search.findings import duration, findings
+from search.page import commands, save_page, study_note
+from search.pictures import PICTURES
+from search.report import main, print_summary, write_pictures
+from search.storage import Places, StudyError
+from search.table import StudyTable, words_of
+from search.views import lanes, survivors, thin
+from tests.search.synthetic import settings, synthetic_study
+
+MIXED = ("enqueued", "complete", "complete", "complete", "complete", "pruned", "over", "duplicate", "failed")
+
+
+@pytest.fixture(scope="module")
+def table() -> StudyTable:
+    return StudyTable.of(synthetic_study(300))
+
+
+def test_outcomes_tell_trials_apart() -> None:
+    table = StudyTable.of(synthetic_study(10, kinds=(*MIXED, "running")))
+    told = ["complete"] * 5 + ["pruned", "over a limit", "duplicate", "failed", "running"]
+    assert list(table.rows.outcome) == told
+    assert list(table.complete.index) == [0, 1, 2, 3, 4]
+    assert list(table.learned.index) == [0, 1, 2, 3, 4, 5]
+
+
+def test_basis_is_the_end_when_enough_trials_reach_it_and_else_the_first_rung(table: StudyTable) -> None:
+    basis = basis_of(table)
+    assert basis.epoch == 2
+    assert len(basis.accuracy) == len(table.learned) > 3 * len(table.complete)
+    assert basis_of(StudyTable.of(synthetic_study(9, kinds=MIXED))).epoch is None
+
+
+def test_importance_and_effects_find_what_the_formula_holds(table: StudyTable) -> None:
+    basis = basis_of(table)
+    shares = importances(table, basis)
+    assert set(list(shares)[:2]) == {"norm", "inceptions"}
+    assert sum(shares.values()) == pytest.approx(1)
+    by_name = {effect.parameter: effect for effect in effects(table, basis)}
+    assert list(by_name["norm"].medians) == ["batch", "none"]
+    assert by_name["norm"].p < 0.001
+    inceptions = by_name["inceptions"].correlation
+    assert inceptions is not None and inceptions < -0.2
+    assert by_name["residual"].p > 0.05
+
+
+def test_effect_of_a_number_compares_its_ends_even_if_most_trials_have_one_value(table: StudyTable) -> None:
+    params = table.params.copy()
+    accuracy = table.complete.accuracy
+    params.loc[accuracy.index, "head_dropout"] = 0.0
+    params.loc[accuracy.nlargest(10).index, "head_dropout"] = 0.5
+    effect = {
+        e.parameter: e for e in effects(dataclasses.replace(table, params=params), Basis(None, accuracy))
+    }
+    medians = effect["head_dropout"].medians
+    assert list(medians) == ["at most 0", "at least 0.5"]
+    assert medians["at least 0.5"] == pytest.approx(accuracy.nlargest(10).median())
+
+
+def test_pareto_front_has_no_trial_that_another_beats(table: StudyTable) -> None:
+    front = table.complete.loc[pareto_front(table)]
+    assert front.macs.is_monotonic_increasing and front.accuracy.is_monotonic_increasing
+    for _, row in table.complete.iterrows():
+        assert ((front.macs <= row.macs) & (front.accuracy >= row.accuracy)).any()
+
+
+def test_savings_count_epochs_not_trained() -> None:
+    table = StudyTable.of(synthetic_study(9, kinds=MIXED))
+    saved = savings(table)
+    stopped_after = int(table.rows.epochs[5])
+    assert (saved.started, saved.stopped, saved.possible) == (6, 1, 72)
+    assert saved.trained == 60 + stopped_after
+    assert saved.seconds == pytest.approx(30 * (12 - stopped_after))  # thirty seconds an epoch
+    assert saved.share == pytest.approx((12 - stopped_after) / 72)
+    assert list(survivors(table).sum(axis=1)) == [6] * stopped_after + [5] * (12 - stopped_after)
+
+
+def test_rank_correlation_ends_at_one(table: StudyTable) -> None:
+    ranks = rank_correlations(table)
+    assert list(ranks.index) == list(range(1, 13))
+    assert ranks[12] == pytest.approx(1)
+    assert rank_correlations(StudyTable.of(synthetic_study(1))).empty
+
+
+def test_luck_grows_with_trials_and_shrinks_with_faces() -> None:
+    assert luck(1, 3589, 0.6) == 0
+    assert luck(200, 3589, 0.6) > luck(20, 3589, 0.6) > luck(20, 7178, 0.6) > 0
+    # The expected largest of ten standard normal values is 1.539 (Harter, 1961).
+    assert luck(10, 2400, 0.6) == pytest.approx(1.539 * 0.01, rel=0.01)
+
+
+def test_lanes_part_trials_that_run_at_once(table: StudyTable) -> None:
+    rows = table.rows.dropna(subset=["started", "ended"])
+    lane = lanes(rows)
+    assert set(lane) == {0, 1}
+    for _, part in rows.groupby(lane):
+        ordered = part.sort_values("started")
+        assert (ordered.started.iloc[1:].to_numpy() >= ordered.ended.iloc[:-1].to_numpy()).all()
+
+
+def test_thin_keeps_the_best_and_the_order(table: StudyTable) -> None:
+    some = thin(table.learned, 20)
+    assert len(some) == 20 and some.index.is_monotonic_increasing
+    assert table.learned.accuracy.idxmax() in some.index
+    assert thin(table.learned, 10_000) is table.learned
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("stage1_width", "stage 1 width"), ("stages", "stages"), ("weight_decay", "weight decay")],
+)
+def test_parameters_have_words(name: str, words: str) -> None:
+    assert words_of(name) == words
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(5, "5 s"), (600, "10 min"), (9000, "2.5 h")])
+def test_durations_have_units(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+def test_findings_say_what_the_trials_say(table: StudyTable) -> None:
+    told = "\n".join(findings(table))
+    best = table.complete.accuracy.idxmax()
+    assert f"The best is trial {best} with {table.complete.accuracy.max():.2%}" in told
+    assert re.search(r"norm .*batch is best", told)
+    assert "Inceptions don't pay under 60.0 M" in told
+    saved = savings(table)
+    assert f"saved {saved.possible - saved.trained:,} of {saved.possible:,} epochs" in told
+    published = table.rows.accuracy[0]
+    assert f"against {published:.1%} for custom_cnn" in told
+
+
+def test_findings_change_with_the_trials() -> None:
+    said = {
+        kind: "\n".join(findings(StudyTable.of(synthetic_study(3, kinds=(kind,) * 3))))
+        for kind in ("over", "pruned", "complete", "enqueued", "failed")
+    }
+    assert "No trial has been trained" in said["over"]
+    assert "No trial has run to its end" in said["pruned"]
+    assert "Nothing was pruned" in said["complete"]
+    assert "all are published networks" in said["enqueued"]
+    assert "3 were interrupted and queued again" in said["failed"]
+    assert len(set(said.values())) == 5
+
+
+@pytest.mark.parametrize("trials", [0, 1, 12])
+def test_small_studies_have_pictures_and_figures_where_there_is_something_to_draw(
+    trials: int, tmp_path: Path
+) -> None:
+    study = synthetic_study(trials, kinds=("enqueued",) if trials else ())
+    paths = write_pictures(study, tmp_path)
+    expected = {0: set(), 1: {"history", "pareto", "savings", "curves"}}
+    if trials in expected:
+        assert {path.stem for path in paths} == expected[trials]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
+    drawn = [name for name, figure in FIGURES.items() if figure(StudyTable.of(study)) is not None]
+    assert {path.stem for path in paths} <= set(drawn)
+
+
+def test_a_picture_without_trials_for_it_is_removed(tmp_path: Path) -> None:
+    left = tmp_path / "importance.png"
+    left.write_bytes(b"of an earlier sitting")
+    write_pictures(synthetic_study(1), tmp_path)
+    assert not left.exists()
+
+
+def test_pictures_and_figures_have_the_same_names() -> None:
+    assert list(PICTURES) == list(FIGURES)
+
+
+@pytest.mark.slow
+def test_report_of_five_thousand_trials_takes_less_than_a_minute(tmp_path: Path) -> None:
+    storage = InMemoryStorage()
+    study = synthetic_study(5000, storage=storage)
+    begun = time.process_time()
+    paths = write_report(study, storage, Places.of("faces"), tmp_path)
+    assert time.process_time() - begun < 60
+    assert {path.suffix for path in paths} == {".html", ".md", ".png"}
+    # plotly.js itself is 4.7 MB.
+    assert (tmp_path / "report.html").stat().st_size < 8_000_000
+
+
+def test_report_is_self_contained_and_escaped(tmp_path: Path) -> None:
+    storage = InMemoryStorage()
+    study = synthetic_study(25, storage=storage)
+    study.set_user_attr("settings", settings(data="<b>faces</b>.csv").to_json())
+    paths = write_report(study, storage, Places.of("faces"), tmp_path)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert page.count("plotly.js v") == 1
+    assert not re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=[\"'](?!data:)", page)
+    assert "<b>faces</b>" not in page and "&lt;b&gt;faces" in page
+    markdown = (tmp_path / "report.md").read_text(encoding="utf-8")
+    for name in re.findall(r"!\[[^]]*\]\(([^)]*)\)", markdown):
+        assert tmp_path / name in paths
+    assert all(sentence in markdown for sentence in findings(StudyTable.of(study)))
+
+
+def test_command_writes_the_report_and_prints_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "studies" / "faces").mkdir(parents=True)
+    kinds = ("enqueued", "complete", "pruned")
+    synthetic_study(3, storage="sqlite:///studies/faces/study.db", kinds=kinds)
+    assert main(["faces", "--out", "out"]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[:2] == ["out/report.html", "out/report.md"]
+    assert sorted(map(Path, printed)) == sorted(Path("out").iterdir())
+
+
+def test_summary_names_the_best_its_origin_and_the_next_commands() -> None:
+    study = synthetic_study(9, kinds=MIXED)
+    console = Console(width=200, record=True, file=io.StringIO())
+    places = Places.of("faces", "postgresql://me:secret@host/db")
+    print_summary(console, study, [], Path("models"), places, [Path("studies/faces/report/history.png")])
+    text = console.export_text()
+    assert "custom_cnn" in text and "search" in text
+    assert "Pictures in studies/faces/report: history.png" in text
+    assert "python -m search.dashboard faces --storage" in text
+    assert "python -m search.export faces" in text
+    assert "secret" not in text
+
+
+def test_page_has_a_note_and_small_plots() -> None:
+    study = synthetic_study(80)
+    save_page(study, Places.of("faces"))
+    save_page(study, Places.of("faces"))
+    attributes = study._storage.get_study_system_attrs(study._study_id)
+    plots = {key.split(":")[2] for key in attributes if key.startswith("dashboard:plot_data:")}
+    assert plots == {"accuracy-against-cost", "time-by-outcome", "early-and-late-ranks"}
+    assert sum(len(value) for key, value in attributes.items() if "plot_data" in key) < 40_000
+    note = study_note(StudyTable.of(study), Places.of("faces"))
+    assert note == "".join(
+        attributes[f"dashboard:note_str:{place}"]
+        for place in range(sum(key.startswith("dashboard:note_str:") for key in attributes))
+    )
+
+
+def test_commands_reproduce_the_settings_without_the_password() -> None:
+    study = synthetic_study(9, kinds=MIXED)
+    changed = settings(
+        max_macs=None, max_parameters=500_000, soft_labels=True, split_kind="random", split_seed=3
+    )
+    study.set_user_attr("settings", changed.to_json())
+    run, export, report = commands(StudyTable.of(study), Places.of("faces", "postgresql://me:secret@host/db"))
+    for part in ("--max-macs none", "--max-params 500000", "--ferplus", "--split random --split-seed 3"):
+        assert part in run
+    assert f"--trial {study.best_trial.number}" in export
+    assert all("me:***@host" in command for command in (run, export, report))
+
+
+def test_table_of_a_study_that_others_made_is_refused() -> None:
+    with pytest.raises(StudyError, match="no settings"):
+        StudyTable.of(optuna.create_study(study_name="other"))
