@@ -21,7 +21,7 @@ from tests.demo.running import running
 
 __all__ = ["measure"]
 
-_CLIENTS, _REQUESTS, _WARM_UP = 16, 50, 5
+_CLIENTS, _REQUESTS, _WARM_UP = 16, 50, 10
 
 
 def measure(data: Path | None) -> list[Figure]:
@@ -44,7 +44,7 @@ def measure(data: Path | None) -> list[Figure]:
             expected.append(answers_to_json(recognise(image, library.predictor(None), whole=True)))
 
         def visit(number: int, requests: int) -> None:
-            client = Client(address, verbose=False)
+            client = Client(address, verbose=False, httpx_kwargs={"timeout": 300})
             for _ in range(requests):
                 started = time.perf_counter()
                 try:
