@@ -1,11 +1,18 @@
-"""Rules for all tests: where REQUIRE_ALL_TESTS is set, a skipped test has failed (unless it needs a GPU)."""
+"""Rules for all tests: where REQUIRE_ALL_TESTS is set, a skipped test has failed, unless it needs a GPU."""
 
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator
 
 import pytest
+
+
+def pytest_configure() -> None:
+    """Tests in the background of a script ignore Ctrl-C; what they start must not inherit that."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)
