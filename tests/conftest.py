@@ -9,6 +9,11 @@ from collections.abc import Generator
 import pytest
 
 
+# One thread, here and in what the tests start, set before torch is loaded: sums in another order have other
+# last bits.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+
 def pytest_configure() -> None:
     """Tests in the background of a script ignore Ctrl-C; what they start must not inherit that."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
