@@ -8,7 +8,6 @@ from collections.abc import Generator
 
 import pytest
 
-
 # One thread, here and in what the tests start, set before torch is loaded: sums in another order have other
 # last bits.
 os.environ["OMP_NUM_THREADS"] = "1"
