@@ -1,0 +1,230 @@
+"""Artifact stores by URL, in folders and in an S3-compatible server, and what a trial uploads."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from optuna.artifacts import get_all_artifact_meta, upload_artifact
+from optuna.artifacts.exceptions import ArtifactNotFound
+from optuna_dashboard._note import get_note
+from PIL import Image
+
+from search.artifacts import upload_trial
+from search.storage import Places, StudyError
+from search.stores import artifact_store, artifacts_of, artifacts_url, keep_artifacts, stores_together
+from tests.search.synthetic import synthetic_study
+from zoo.data.emotions import EMOTIONS
+from zoo.training.loop import Trainer
+
+pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+
+
+@pytest.fixture(scope="module")
+def s3_server() -> Iterator[str]:
+    """Address of an S3 server in this process."""
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    yield "http://{}:{}".format(*server.get_host_and_port())
+    server.stop()
+
+
+@pytest.fixture
+def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Name of an empty bucket that boto3 finds by its environment variables."""
+    import boto3
+
+    for name, value in {
+        "AWS_ENDPOINT_URL": s3_server,
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }.items():
+        monkeypatch.setenv(name, value)
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="pictures")
+    for found in client.list_objects_v2(Bucket="pictures").get("Contents", []):
+        client.delete_object(Bucket="pictures", Key=found["Key"])
+    return "pictures"
+
+
+@pytest.mark.parametrize(
+    ("given", "understood"),
+    [
+        ("/mnt/shared/a b", "/mnt/shared/a b"),
+        ("file:///mnt/shared/a%20b", "/mnt/shared/a b"),
+        ("file://localhost/mnt", "/mnt"),
+        ("s3://bucket/faces/", "s3://bucket/faces"),
+        ("s3://bucket", "s3://bucket"),
+    ],
+)
+def test_places_are_understood(given: str, understood: str) -> None:
+    assert artifacts_url(given) == understood
+
+
+def test_a_relative_folder_is_kept_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert artifacts_url("pictures") == str(tmp_path / "pictures")
+
+
+@pytest.mark.parametrize("given", ["https://host/x", "gs://bucket/x", "s3://", "s3:///x", "file://host/x"])
+def test_other_places_are_refused(given: str) -> None:
+    with pytest.raises(StudyError, match="required: a folder, file:///folder or s3://bucket/prefix"):
+        artifacts_url(given)
+
+
+def test_a_folder_keeps_artifacts(tmp_path: Path) -> None:
+    store = artifact_store(tmp_path / "new" / "folder")
+    store.write("a", io.BytesIO(b"content"))
+    assert (tmp_path / "new" / "folder" / "a").read_bytes() == b"content"
+    with store.open_reader("a") as reader:
+        assert reader.read() == b"content"
+
+
+def test_a_folder_that_cant_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StudyError, match=r"file/below: the folder can't be made"):
+        artifact_store(tmp_path / "file" / "below")
+
+
+@pytest.mark.slow
+def test_a_bucket_keeps_artifacts_below_its_prefix(bucket: str) -> None:
+    import boto3
+
+    store = artifact_store(f"s3://{bucket}/deep/prefix")
+    store.write("a", io.BytesIO(b"content"))
+    listed = boto3.client("s3").list_objects_v2(Bucket=bucket)["Contents"]
+    assert [found["Key"] for found in listed] == ["deep/prefix/a"]
+    assert store.open_reader("a").read() == b"content"
+    store.remove("a")
+    with pytest.raises(ArtifactNotFound):
+        store.open_reader("a")
+    bare = artifact_store(f"s3://{bucket}")
+    bare.write("b", io.BytesIO(b"bare"))
+    assert bare.open_reader("b").read() == b"bare"
+
+
+@pytest.mark.slow
+def test_a_missing_bucket_and_a_missing_server_are_named(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(StudyError, match=r"s3://nosuch/x: the bucket can't be used .*404"):
+        artifact_store("s3://nosuch/x")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    with pytest.raises(StudyError, match=r"s3://pictures: the store can't be reached"):
+        artifact_store("s3://pictures")
+
+
+def test_without_boto3_the_command_that_installs_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    with pytest.raises(StudyError, match=r"pip install 'expression-search\[s3\]'"):
+        artifact_store("s3://bucket")
+
+
+def test_a_study_remembers_its_place(tmp_path: Path) -> None:
+    study = synthetic_study(0, kinds=())
+    places = Places.of("faces")
+    keep_artifacts(study, None)
+    assert artifacts_of(study, places) == "studies/faces/artifacts"
+    keep_artifacts(study, str(tmp_path / "shared"))
+    keep_artifacts(study, f"file://{tmp_path}/shared")
+    keep_artifacts(study, None)
+    assert artifacts_of(study, places) == str(tmp_path / "shared")
+    with pytest.raises(StudyError, match=r"keeps its artifacts in .*shared, not in .*other"):
+        keep_artifacts(study, str(tmp_path / "other"))
+
+
+def test_a_study_with_trials_keeps_its_artifacts_where_they_are(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="in its own folder, not in"):
+        keep_artifacts(synthetic_study(1), str(tmp_path))
+
+
+def test_several_stores_read_as_one(tmp_path: Path) -> None:
+    first, second, missing = (tmp_path / name for name in ("first", "second", "missing"))
+    artifact_store(second).write("b", io.BytesIO(b"two"))
+    artifact_store(first).write("a", io.BytesIO(b"one"))
+    store = stores_together([str(first), str(second), str(missing)])
+    assert store is not None and not missing.exists()
+    for name, content in (("a", b"one"), ("b", b"two")):
+        with store.open_reader(name) as reader:
+            assert reader.read() == content
+    with pytest.raises(ArtifactNotFound, match="none of 2 stores"):
+        store.open_reader("c")
+    store.write("d", io.BytesIO(b"new"))
+    assert (first / "d").exists()
+    store.remove("b")
+    assert not (second / "b").exists()
+    assert stores_together([str(missing)]) is None
+
+
+def test_a_trial_uploads_its_pictures_config_and_table(tmp_path: Path) -> None:
+    study, trainer = optuna.create_study(), _small_trainer()
+    trial = study.ask()
+    trial.set_user_attr("parameters", 1000)
+    trial.set_user_attr("macs", 20_000)
+    metrics = _metrics()
+    store = artifact_store(tmp_path)
+    upload_trial(trial, trainer, metrics, EMOTIONS, store)
+    kept = {meta.filename: meta.artifact_id for meta in get_all_artifact_meta(trial)}
+    assert set(kept) == {"curves.png", "confusion.png", "config.json", "per_class.csv"}
+    for name in ("curves.png", "confusion.png"):
+        with Image.open(tmp_path / kept[name]) as picture:
+            assert picture.width <= 900  # what a trial's page has room for
+    described = json.loads((tmp_path / kept["config.json"]).read_text())
+    assert described["config"] == trainer.config.to_json()
+    rows = list(csv.DictReader((tmp_path / kept["per_class.csv"]).read_text().splitlines()))
+    assert [row["class"] for row in rows] == list(EMOTIONS)
+    note = get_note(trial)
+    assert f"**{metrics['accuracy']:.4f}**" in note
+    assert all(f"/{kept[name]})" in note for name in ("curves.png", "confusion.png"))
+
+
+@pytest.mark.slow
+def test_artifacts_in_a_bucket_are_listed_with_the_study(bucket: str, tmp_path: Path) -> None:
+    study = synthetic_study(0, kinds=())
+    keep_artifacts(study, f"s3://{bucket}/faces/")
+    store = artifact_store(artifacts_of(study, Places.of("faces")))
+    path = tmp_path / "note.txt"
+    path.write_text("content")
+    identity = upload_artifact(artifact_store=store, file_path=str(path), study_or_trial=study)
+    together = stores_together([artifacts_of(study, Places.of("faces"))])
+    assert together is not None and together.open_reader(identity).read() == b"content"
+
+
+def _small_trainer() -> Trainer:
+    """A trainer of a tiny network on a few drawn faces, after one epoch."""
+    import torch
+
+    from zoo.data.drawn import drawn_dataset
+    from zoo.data.split import make_split
+    from zoo.networks import ParametricConfig
+    from zoo.training.recipe import Recipe
+
+    dataset = drawn_dataset(training=70, public=35, private=35)
+    split = make_split(dataset)
+    config = ParametricConfig(widths=(4, 4, 4), repeats=(1, 1, 1))
+    trainer = Trainer(config, Recipe(epochs=1, batch_size=35), dataset, split, device=torch.device("cpu"))
+    list(trainer.epochs())
+    return trainer
+
+
+def _metrics() -> dict[str, Any]:
+    from zoo.training.evaluate import measure
+
+    labels = np.arange(35) % len(EMOTIONS)
+    logits = np.random.default_rng(0).normal(size=(35, len(EMOTIONS))).astype(np.float32)
+    return measure(logits, labels, EMOTIONS)
