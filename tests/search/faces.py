@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -41,6 +42,8 @@ def start(module: str, arguments: Sequence[str | Path], folder: Path) -> subproc
         "XDG_CACHE_HOME": str(folder / "cache"),
     }
     environment.pop("FER2013", None)
+    # Tests in the background of a script ignore Ctrl-C, and what they start would do so, too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     return subprocess.Popen(
         [sys.executable, "-m", module, *map(str, arguments)],
         cwd=folder,

@@ -35,8 +35,8 @@ def server() -> Iterator[PostgresServer]:
 
 
 def test_four_workers_lose_nothing_to_kills_and_a_restart(server: PostgresServer, tmp_path: Path) -> None:
-    data = write_faces(tmp_path / "faces.csv", training=600, public=150, private=50)
-    options = ["--trials", str(TRIALS), "--epochs", "8", "--pruner", "none", "--export", "0"]
+    data = write_faces(tmp_path / "faces.csv", training=400, public=100, private=50)
+    options = ["--trials", str(TRIALS), "--epochs", "6", "--pruner", "none", "--export", "0"]
     run = ["--data", data, *QUICK, *options, "--workers", "4", "--storage", server.url]
     process = start("search.run", run, tmp_path)
     killed = [kill_in_mid_trial(process, server.url)]
