@@ -40,8 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=8080, help="0 takes a free one (default: 8080)")
     options = parser.parse_args(argv)
 
-    from search.storage import Places, StudyError
-    from search.study import quiet_optuna
+    from search.storage import Places, StudyError, quiet_optuna
     from zoo.console import stderr
 
     quiet_optuna()
@@ -90,22 +89,27 @@ def serve(places: Places, *, host: str, port: int) -> None:
 
     from search.storage import Places, StudyError, open_storage, storage_errors
     from search.stores import artifacts_of, stores_together
-    from search.study import load_study
 
     with storage_errors(places):
         storage = open_storage(places)
-        if places.name:
-            load_study(places, storage=storage)
-    names = optuna.get_all_study_names(storage)
+        names = optuna.get_all_study_names(storage)
     if not names:
-        raise StudyError("the storage holds no study; required: one that search.run has made")
+        raise StudyError(f"{places.shown} holds no study; required: one that search.run has made")
+    if places.name not in ("", *names):
+        raise StudyError(f"study {places.name!r} is not in {places.shown}; there are: {', '.join(names)}")
     shown = places.name or (names[0] if len(names) == 1 else None)
-    # The shown study's store comes first, as uploads from the browser go there.
-    ordered = sorted(names, key=lambda name: name != shown)
-    urls = [
-        artifacts_of(optuna.load_study(study_name=name, storage=storage), Places.of(name)) for name in ordered
-    ]
-    application = wsgi(storage, artifact_store=stores_together(urls))
+    urls = {
+        name: artifacts_of(
+            optuna.load_study(study_name=name, storage=storage),
+            Places(name, places.storage, Path("studies") / name),
+        )
+        for name in names
+    }
+    # The shown study's store comes first, as uploads from the browser go there; a bucket of another study
+    # that can't be reached is no reason not to show this one.
+    others = [url for url in urls.values() if shown is None or not url.startswith("s3://")]
+    store = stores_together([*([urls[shown]] if shown else []), *others])
+    application = wsgi(storage, artifact_store=store)
     try:
         server = make_server(host, port, application, server_class=_Server, handler_class=_Handler)
     except OSError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,7 @@ __all__ = [
     "is_lost",
     "lost_reason",
     "open_storage",
+    "quiet_optuna",
     "storage_errors",
 ]
 
@@ -42,6 +44,15 @@ _CONNECT = {
         "tcp_user_timeout": 60_000,
     },
 }
+
+
+def quiet_optuna() -> None:
+    """For a process of ours: only errors are logged, and nothing is said of the experimental parts we
+    chose."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    # Workers beat the heart themselves.
+    warnings.filterwarnings("ignore", "Heartbeat of storage")
 
 
 class StudyError(ZooError):

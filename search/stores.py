@@ -14,8 +14,8 @@ from optuna.artifacts._protocol import ArtifactStore
 from optuna.artifacts.exceptions import ArtifactNotFound
 from optuna.study import Study
 
+from search.recovery import FINISHED
 from search.storage import Places, StudyError
-from search.study import finished_trials
 
 __all__ = ["artifact_store", "artifacts_of", "artifacts_url", "keep_artifacts", "stores_together"]
 
@@ -75,7 +75,7 @@ def keep_artifacts(study: Study, place: str | None) -> None:
     wanted, kept = artifacts_url(place), study.user_attrs.get(ARTIFACTS)
     if kept == wanted:
         return
-    if kept is not None or finished_trials(study):
+    if kept is not None or study.get_trials(deepcopy=False, states=FINISHED):
         raise StudyError(
             f"study {study.study_name!r} keeps its artifacts in {kept or 'its own folder'}, not in {wanted}; "
             "required: the same place, or no --artifacts"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import time
-import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,7 +15,7 @@ from optuna.trial import FrozenTrial
 from search.recovery import FINISHED, NETWORK, REASON, SKIPPED, WORKER, reclaim, remove_orphans, requeue_lost
 from search.settings import StudySettings
 from search.space import Limits, starting_points
-from search.storage import Patience, Places, StudyError, open_storage, storage_errors
+from search.storage import Patience, Places, StudyError, open_storage, quiet_optuna, storage_errors
 from zoo.data.dataset import Split
 
 __all__ = [
@@ -39,15 +38,6 @@ __all__ = [
 
 SETTINGS, SPLIT, HOME = "settings", "split", "home"
 _CREATION_SECONDS = 20
-
-
-def quiet_optuna() -> None:
-    """For a process of ours: only errors are logged, and nothing is said of the experimental parts we
-    chose."""
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-    # Workers beat the heart themselves.
-    warnings.filterwarnings("ignore", "Heartbeat of storage")
 
 
 def create_study(places: Places, settings: StudySettings, split: Split) -> Study:
