@@ -79,7 +79,8 @@ def best_rows(table: StudyTable, trials: Sequence[FrozenTrial]) -> tuple[list[st
                 f"{row.macro_f1:.4f}" if row.macro_f1 == row.macro_f1 else "",
                 f"{row.parameters:,.0f}",
                 f"{row.macs:,.0f}",
-                f"{row.seconds:.0f}" if row.seconds == row.seconds else "",
+                # Of training: a trial that went on from a checkpoint began earlier than its row says.
+                f"{attributes.get('seconds', row.seconds):.0f}",
                 "–".join(map(str, attributes["config"]["widths"])),
                 str(attributes["config"].get("inceptions", 0)),
                 row.network if isinstance(row.network, str) else "search",

@@ -120,10 +120,10 @@ def _enqueued_or_found(table: StudyTable) -> str:
     complete = table.complete
     known, found = complete[complete.network.notna()], complete[complete.network.isna()]
     if len(known) and not len(found):
-        return (
-            f"Of the {_count(len(known), 'complete trial')} all are published networks that the study began "
-            "with; none that the search proposed has run to its end."
-        )
+        trials = "The only complete trial is a published network"
+        if len(known) > 1:
+            trials = f"All {len(known)} complete trials are published networks"
+        return f"{trials} that the study began with; none that the search proposed has run to its end."
     if not len(known):
         return ""
     published, sampled = known.loc[known.accuracy.idxmax()], found.loc[found.accuracy.idxmax()]
@@ -286,7 +286,7 @@ def _cheaper(table: StudyTable) -> str:
     if near.name == best.name:
         runner = front.iloc[-2]
         return (
-            f"The last point costs: the next cheaper network on the Pareto front, trial {runner.name}, has "
+            f"The next cheaper network on the Pareto front, trial {runner.name}, has "
             f"{(best.accuracy - runner.accuracy) * 100:.1f} points less with {_millions(runner.macs)} "
             f"multiply–accumulates."
         )

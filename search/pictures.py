@@ -141,7 +141,7 @@ def _pareto(table: StudyTable, path: Path) -> bool:
     )
     axes.margins(y=0.12)
     _finish(axes, percent=True)
-    axes.legend(frameon=False, loc="lower right")
+    axes.legend(frameon=False, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.12))
     save_figure(figure, path)
     return True
 
@@ -300,7 +300,9 @@ def _timeline(table: StudyTable, path: Path) -> bool:
     origin = np.datetime64("1970-01-01T00:00:00")
     start = (rows.started.to_numpy() - origin) / np.timedelta64(1, "D")
     length = (rows.ended - rows.started).dt.total_seconds() / 86400
-    for outcome, colour in COLOURS.items():
+    # At least a pixel, else most of thousands of bars vanish.
+    length = length.clip(lower=(start.max() - start.min()) / 1000)
+    for place, (outcome, colour) in enumerate(COLOURS.items()):
         chosen = (rows.outcome == outcome).to_numpy()
         if chosen.any():
             axes.barh(
@@ -312,6 +314,7 @@ def _timeline(table: StudyTable, path: Path) -> bool:
                 edgecolor="white",
                 lw=0.4 if len(rows) < 1000 else 0.0,
                 label=outcome,
+                zorder=len(COLOURS) - place,
             )
     locator = AutoDateLocator()
     axes.xaxis.set_major_locator(locator)

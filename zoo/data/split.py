@@ -125,7 +125,7 @@ def split_from_json(value: dict[str, Any]) -> Split:
             names=(first, second, third),
             notes=tuple(str(note) for note in value["notes"]),
         )
-    except (KeyError, TypeError, ValueError, zlib.error, binascii.Error) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, zlib.error, binascii.Error) as error:
         raise DataError(f"the stored split is damaged ({error!r}); required: what a run stored") from error
 
 
@@ -170,9 +170,11 @@ def _shares(source: str, fractions: tuple[float, float, float]) -> tuple[str, st
 
 def _packed(rows: np.ndarray) -> str:
     steps = np.diff(rows, prepend=0).astype("<i4")
-    return base64.b64encode(zlib.compress(steps.tobytes(), 9)).decode()
+    text = base64.b64encode(zlib.compress(steps.tobytes(), 9)).decode()
+    # The dashboard shows a stored split: without spaces to break its lines, the page grows as wide as it.
+    return " ".join(text[start : start + 60] for start in range(0, len(text), 60))
 
 
 def _unpacked(text: str) -> np.ndarray:
-    steps = np.frombuffer(zlib.decompress(base64.b64decode(text, validate=True)), "<i4")
+    steps = np.frombuffer(zlib.decompress(base64.b64decode(text.replace(" ", ""), validate=True)), "<i4")
     return np.cumsum(steps, dtype=np.int64)
