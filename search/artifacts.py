@@ -6,7 +6,6 @@ import csv
 import json
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.artifacts import upload_artifact
@@ -14,7 +13,7 @@ from optuna.artifacts._protocol import ArtifactStore
 from optuna_dashboard import save_note
 from optuna_dashboard.artifact import get_artifact_path
 
-from zoo.training.loop import Trainer
+from search.recovery import REASON
 from zoo.training.pictures import confusion_picture, learning_curves
 
 __all__ = ["upload_trial"]
@@ -23,41 +22,49 @@ __all__ = ["upload_trial"]
 _WIDTH = 9.0
 
 
-def upload_trial(
-    trial: optuna.Trial,
-    trainer: Trainer,
-    metrics: dict[str, Any],
-    classes: tuple[str, ...],
-    store: ArtifactStore,
-) -> None:
-    """Upload learning curves and confusion matrix (PNG), config (JSON) and per-class table (CSV), and note
+def upload_trial(trial: optuna.Trial, classes: tuple[str, ...], store: ArtifactStore) -> None:
+    """Upload learning curves and confusion matrix (PNG), per-class table (CSV) and config (JSON), and note
     them.
 
+    They show what the trial's attributes hold: without a `curve` there is no picture of one, without
+    `metrics` no confusion matrix and no table.
+
     Args:
-        metrics: of the validation faces, as `zoo.training.evaluate.measure` returns them.
+        classes: in the network's order.
     """
+    attributes = trial.user_attrs
+    curve, metrics = attributes.get("curve"), attributes.get("metrics")
+    lines = [f"{attributes['parameters']:,} parameters, {attributes['macs']:,} multiply–accumulates"]
+    if REASON in attributes:
+        lines.append(f"Pruned: {attributes[REASON]}")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        learning_curves([vars(result) for result in trainer.history], folder / "curves.png", width=_WIDTH)
-        confusion_picture(metrics, classes, folder / "confusion.png", part="validation")
-        described = {"config": trainer.config.to_json(), "recipe": trainer.recipe.to_json()}
-        (folder / "config.json").write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
-        with (folder / "per_class.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(("class", "precision", "recall", "f1", "support"))
-            for name, figures in metrics["per_class"].items():
-                writer.writerow((name, *(round(value, 4) for value in figures.values())))
-        paths = {}
-        for name in ("curves.png", "confusion.png", "config.json", "per_class.csv"):
+
+        def upload(name: str) -> str:
             identity = upload_artifact(
                 artifact_store=store, file_path=str(folder / name), study_or_trial=trial
             )
-            paths[name] = get_artifact_path(trial, identity)
-    low, high = metrics["accuracy_interval"]
-    save_note(
-        trial,
-        f"**{metrics['accuracy']:.4f}** validation accuracy (95% interval {low:.4f}–{high:.4f}), "
-        f"macro F1 {metrics['macro_f1']:.4f}, {trial.user_attrs['parameters']:,} parameters, "
-        f"{trial.user_attrs['macs']:,} multiply–accumulates, {trainer.seconds:.0f} s.\n\n"
-        f"![learning curves]({paths['curves.png']})\n\n![confusion matrix]({paths['confusion.png']})\n",
-    )
+            return get_artifact_path(trial, identity)
+
+        described = {"config": attributes["config"], "recipe": attributes["recipe"]}
+        (folder / "config.json").write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
+        upload("config.json")
+        if curve:
+            learning_curves(curve, folder / "curves.png", width=_WIDTH)
+            lines.append(f"![learning curves]({upload('curves.png')})")
+        if curve and metrics:
+            confusion_picture(metrics, classes, folder / "confusion.png", part="validation")
+            lines.append(f"![confusion matrix]({upload('confusion.png')})")
+            low, high = metrics["accuracy_interval"]
+            lines.insert(
+                0,
+                f"**{metrics['accuracy']:.4f}** validation accuracy (95% interval {low:.4f}–{high:.4f}), "
+                f"macro F1 {metrics['macro_f1']:.4f} after epoch {curve[-1]['epoch']}",
+            )
+            with (folder / "per_class.csv").open("w", newline="", encoding="utf-8") as file:
+                writer = csv.writer(file)
+                writer.writerow(("class", "precision", "recall", "f1", "support"))
+                for name, figures in metrics["per_class"].items():
+                    writer.writerow((name, *(round(value, 4) for value in figures.values())))
+            upload("per_class.csv")
+    save_note(trial, "\n\n".join(lines) + "\n")

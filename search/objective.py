@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import optuna
 import torch
 from optuna.artifacts._protocol import ArtifactStore
@@ -68,6 +69,10 @@ class Objective:
         self._deadline, self._should_stop = deadline, should_stop
         self._limits = Limits(settings.max_macs, settings.max_parameters)
         self._checkpoint: Path | None = None
+        # A network that answers the most frequent class always, as many do that haven't begun to learn. To
+        # rank them among themselves would send some of them on, and the sampler after them.
+        counts = np.bincount(dataset.labels[split.validation], minlength=len(settings.classes))
+        self._floor = counts.max() / counts.sum()
 
     def __call__(self, trial: optuna.Trial) -> float:
         """Run one trial; returns the validation accuracy after its last epoch.
@@ -90,6 +95,7 @@ class Objective:
             classes=len(self._settings.classes),
             limits=self._limits,
             epochs=self._settings.epochs,
+            faces=len(self._split.train),
             seed=self._settings.seed,
             soft_labels=self._settings.soft_labels,
         )
@@ -108,7 +114,7 @@ class Objective:
             trial.set_constraint(f"{name} over the limit", excess)
         over = [f"{name} {getattr(cost, name):,}" for name, excess in excesses.items() if excess > 0]
         if over:
-            raise _pruned(trial, f"over the limit: {', '.join(over)}")
+            raise self._pruned(trial, f"over the limit: {', '.join(over)}")
         earlier = _duplicate(trial, proposal)
         if earlier is not None:
             return self._repeat(trial, earlier)
@@ -135,8 +141,8 @@ class Objective:
                     self._prune(trial, trainer)
                 if result.epoch < proposal.recipe.epochs:
                     self._check(expected=result.seconds)
-            self._record(trial, trainer)
-            self._finish(trial, trainer)
+            self._record(trial, trainer, answers=True)
+            self._upload(trial)
             return trainer.history[-1].accuracy
         except DivergedError as error:
             failure = f"diverged: {error}"
@@ -147,7 +153,7 @@ class Objective:
         # Raised out of the handlers, as an exception's context keeps the memory of all its frames.
         if trainer is not None and trainer.history:
             self._record(trial, trainer)
-        raise _pruned(trial, failure)
+        raise self._pruned(trial, failure)
 
     def _make_trainer(self, proposal: Proposal, checkpoint: Path) -> Trainer:
         def make() -> Trainer:
@@ -170,15 +176,20 @@ class Objective:
             return make()
 
     def _report(self, trial: optuna.Trial, result: EpochResult) -> bool:
+        """Store an epoch's accuracy; whether the trial isn't worth going on with."""
         trial.report(result.accuracy, result.epoch)
-        return trial.should_prune()
+        if self._settings.pruner == "none":
+            return False
+        stuck = result.epoch >= max(4, self._settings.epochs / 3) and result.accuracy <= self._floor
+        return stuck or trial.should_prune()
 
     def _prune(self, trial: optuna.Trial, trainer: Trainer) -> None:
-        self._record(trial, trainer)
+        self._record(trial, trainer, answers=True)
         result = trainer.history[-1]
-        raise _pruned(trial, f"accuracy {result.accuracy:.3f} after epoch {result.epoch}")
+        raise self._pruned(trial, f"accuracy {result.accuracy:.3f} after epoch {result.epoch}")
 
-    def _record(self, trial: optuna.Trial, trainer: Trainer) -> None:
+    def _record(self, trial: optuna.Trial, trainer: Trainer, *, answers: bool = False) -> None:
+        """Store curve and seconds, and all figures of the validation faces if the network `answers`."""
         curve = [
             {"epoch": r.epoch, "train_loss": round(r.train_loss, 4), "train_accuracy":
              round(r.train_accuracy, 4), "loss": round(r.loss, 4), "accuracy": round(r.accuracy, 4),
@@ -188,25 +199,31 @@ class Objective:
         trial.set_user_attr("curve", curve)
         trial.set_user_attr("macro_f1", curve[-1]["macro_f1"])
         trial.set_user_attr("seconds", round(trainer.seconds, 2))
+        if answers:
+            rows = self._split.validation
+            logits = trainer.logits(self._dataset.faces[rows])
+            metrics = measure(logits, self._dataset.labels[rows], self._dataset.classes)
+            trial.set_user_attr("metrics", metrics)
 
-    def _finish(self, trial: optuna.Trial, trainer: Trainer) -> None:
-        """Figures and artifacts of a trial that ran to its end."""
+    def _pruned(self, trial: optuna.Trial, reason: str) -> optuna.TrialPruned:
+        trial.set_user_attr(REASON, reason)
+        self._upload(trial)
+        return optuna.TrialPruned(reason)
+
+    def _upload(self, trial: optuna.Trial) -> None:
         from search.artifacts import upload_trial
 
-        rows = self._split.validation
-        logits = trainer.logits(self._dataset.faces[rows])
-        metrics = measure(logits, self._dataset.labels[rows], self._dataset.classes)
-        trial.set_user_attr("metrics", metrics)
-        upload_trial(trial, trainer, metrics, self._dataset.classes, self._artifacts)
+        upload_trial(trial, self._dataset.classes, self._artifacts)
 
     def _repeat(self, trial: optuna.Trial, earlier: FrozenTrial) -> float:
         """The outcome of an earlier trial with the same proposal, which isn't trained again."""
         trial.set_user_attr(DUPLICATE, earlier.number)
         if earlier.state != TrialState.COMPLETE or earlier.value is None:
-            raise _pruned(trial, f"the same as trial {earlier.number}")
+            raise self._pruned(trial, f"the same as trial {earlier.number}")
         for name in ("curve", "macro_f1", "metrics", "seconds"):
             if name in earlier.user_attrs:
                 trial.set_user_attr(name, earlier.user_attrs[name])
+        self._upload(trial)
         return float(earlier.value)
 
     def _check(self, *progress: int, expected: float = 0.0) -> bool:
@@ -221,11 +238,6 @@ class Objective:
         many."""
         counted = (*FINISHED, TrialState.RUNNING)
         return sum(o.state in counted and o.number < trial.number for o in others) >= self._total
-
-
-def _pruned(trial: optuna.Trial, reason: str) -> optuna.TrialPruned:
-    trial.set_user_attr(REASON, reason)
-    return optuna.TrialPruned(reason)
 
 
 def _duplicate(trial: optuna.Trial, proposal: Proposal) -> FrozenTrial | None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _EPOCHS = 12
-_MACS_CPU, _MACS_DRAWN = 100_000_000, 20_000_000
+_MACS_CPU, _MACS_DRAWN = 100_000_000, 10_000_000
 # With a timeout, so much of the time is for the search; the rest trains the best network in full.
 _SEARCH_SHARE = 0.5
 _FINAL_EPOCHS_TIMED = 100
@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     study.add_argument(
         "--max-macs",
         metavar="COUNT",
-        help="multiply–accumulates, such as 30M, or none (default: 100M on a CPU, none on a GPU; drawn: 20M)",
+        help="multiply–accumulates, such as 30M, or none (default: 100M on a CPU, none on a GPU; drawn: 10M)",
     )
     study.add_argument("--max-params", metavar="COUNT", help="parameters, such as 2M (default: no limit)")
     study.add_argument("--pruner", choices=("halving", "median", "none"), default="halving")
@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     started = time.time()
 
     from search.settings import StudySettings, parse_seconds
-    from search.storage import Places, StudyError, storage_errors
+    from search.storage import Places, StudyError, settle, storage_errors
     from search.study import quiet_optuna
     from zoo.console import stderr
     from zoo.data import load_dataset, make_split
@@ -118,6 +118,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         again = shlex.join(["python", "-m", "search.run", *(sys.argv[1:] if argv is None else argv)])
         console.print(f"stopped; everything finished is kept. To go on:\n  {again}", soft_wrap=True)
         return 130
+    finally:
+        settle(places)
     return 0
 
 

@@ -91,7 +91,7 @@ def _set_up(study: Study, settings: StudySettings, split: Split) -> None:
         for trial in study.get_trials(deepcopy=False)
     ]
     limits = Limits(settings.max_macs, settings.max_parameters)
-    for params, attributes in starting_points(limits, len(settings.classes)):
+    for params, attributes in starting_points(limits, len(settings.classes), len(split.train)):
         if (params, attributes.get(NETWORK)) not in queued:
             study.enqueue_trial(params, user_attrs=attributes)
     study.set_user_attr(SETTINGS, settings.to_json())

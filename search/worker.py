@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import hashlib
 import socket
 import sys
 import threading
@@ -36,7 +35,7 @@ from search.recovery import (
     reclaim,
     worker_identity,
 )
-from search.settings import StudySettings
+from search.sampler import make_pruner, make_sampler
 from search.storage import (
     HEARTBEAT_SECONDS,
     Patience,
@@ -53,7 +52,7 @@ from search.study import HOME, load_study, quiet_optuna, settings_of
 if TYPE_CHECKING:
     from search.objective import Objective
 
-__all__ = ["WorkerTask", "make_pruner", "make_sampler", "work"]
+__all__ = ["Worker", "WorkerTask", "work"]
 
 _STORAGE_ERRORS = (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError)
 
@@ -81,36 +80,6 @@ class WorkerTask:
     threads: int
     deadline: float | None
     patience: float = 120.0
-
-
-def make_sampler(seed: int, worker: int, trials: int, host: str = "") -> optuna.samplers.BaseSampler:
-    """TPE over jointly sampled groups, seeded so that no two workers and no two sittings repeat each other.
-
-    Args:
-        trials: that the study holds already. With one seed for all, a resumed study repeats its random
-            points.
-        host: of the worker; empty on the one that the study began on, so that one machine repeats itself.
-    """
-    digest = hashlib.sha256(f"{seed} {worker} {trials} {host}".encode()).digest()
-    return optuna.samplers.TPESampler(
-        multivariate=True, group=True, constant_liar=True, seed=int.from_bytes(digest[:4])
-    )
-
-
-def make_pruner(settings: StudySettings) -> optuna.pruners.BasePruner:
-    """The study's pruner over epochs.
-
-    `halving` is asynchronous successive halving (Li et al., 2020, arXiv:1810.05934): the first rung comes
-    after a sixth of the epochs, and a third of the trials goes on from each rung. `median` stops a trial
-    below the median of the earlier ones at the same epoch, after a quarter of the epochs and 5 trials.
-    """
-    if settings.pruner == "halving":
-        return optuna.pruners.SuccessiveHalvingPruner(
-            min_resource=max(1, settings.epochs // 6), reduction_factor=3, min_early_stopping_rate=0
-        )
-    if settings.pruner == "median":
-        return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=max(1, settings.epochs // 4))
-    return optuna.pruners.NopPruner()
 
 
 def work(task: WorkerTask, errors: Connection | None = None) -> None:

@@ -22,10 +22,11 @@ import torch
 from optuna.artifacts import FileSystemArtifactStore
 
 from search.objective import Objective
+from search.sampler import make_pruner, make_sampler
 from search.settings import StudySettings
 from search.storage import Patience, Places, open_storage
 from search.study import create_study, load_study, quiet_optuna
-from search.worker import Worker, make_pruner, make_sampler
+from search.worker import Worker
 from tests.benchmarks.measure import Figure
 from tests.search.postgres import PostgresServer, find_postgres
 from zoo.command import run_command

@@ -24,7 +24,6 @@ from search.storage import Places, StudyError
 from search.stores import artifact_store, artifacts_of, artifacts_url, keep_artifacts, stores_together
 from tests.search.synthetic import synthetic_study
 from zoo.data.emotions import EMOTIONS
-from zoo.training.loop import Trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 
@@ -172,25 +171,35 @@ def test_several_stores_read_as_one(tmp_path: Path) -> None:
 
 
 def test_a_trial_uploads_its_pictures_config_and_table(tmp_path: Path) -> None:
-    study, trainer = optuna.create_study(), _small_trainer()
-    trial = study.ask()
-    trial.set_user_attr("parameters", 1000)
-    trial.set_user_attr("macs", 20_000)
     metrics = _metrics()
-    store = artifact_store(tmp_path)
-    upload_trial(trial, trainer, metrics, EMOTIONS, store)
+    trial = _trial(reason="accuracy 0.164 after epoch 2", curve=_curve(2), metrics=metrics)
+    upload_trial(trial, EMOTIONS, artifact_store(tmp_path))
     kept = {meta.filename: meta.artifact_id for meta in get_all_artifact_meta(trial)}
     assert set(kept) == {"curves.png", "confusion.png", "config.json", "per_class.csv"}
     for name in ("curves.png", "confusion.png"):
         with Image.open(tmp_path / kept[name]) as picture:
             assert picture.width <= 900  # what a trial's page has room for
     described = json.loads((tmp_path / kept["config.json"]).read_text())
-    assert described["config"] == trainer.config.to_json()
+    assert described == {"config": {"widths": [4]}, "recipe": {"epochs": 2}}
     rows = list(csv.DictReader((tmp_path / kept["per_class.csv"]).read_text().splitlines()))
     assert [row["class"] for row in rows] == list(EMOTIONS)
     note = get_note(trial)
-    assert f"**{metrics['accuracy']:.4f}**" in note
+    assert f"**{metrics['accuracy']:.4f}**" in note and "after epoch 2" in note
+    assert "Pruned: accuracy 0.164" in note
     assert all(f"/{kept[name]})" in note for name in ("curves.png", "confusion.png"))
+
+
+def test_an_untrained_trial_uploads_its_config(tmp_path: Path) -> None:
+    trial = _trial(reason="over the limit: macs 20,000")
+    upload_trial(trial, EMOTIONS, artifact_store(tmp_path))
+    assert [meta.filename for meta in get_all_artifact_meta(trial)] == ["config.json"]
+    assert "Pruned: over the limit: macs 20,000" in get_note(trial)
+
+
+def test_a_diverged_trial_uploads_its_curves(tmp_path: Path) -> None:
+    trial = _trial(reason="diverged", curve=_curve(1))
+    upload_trial(trial, EMOTIONS, artifact_store(tmp_path))
+    assert {meta.filename for meta in get_all_artifact_meta(trial)} == {"config.json", "curves.png"}
 
 
 @pytest.mark.slow
@@ -205,21 +214,17 @@ def test_artifacts_in_a_bucket_are_listed_with_the_study(bucket: str, tmp_path: 
     assert together is not None and together.open_reader(identity).read() == b"content"
 
 
-def _small_trainer() -> Trainer:
-    """A trainer of a tiny network on a few drawn faces, after one epoch."""
-    import torch
+def _trial(**more: Any) -> optuna.Trial:
+    trial = optuna.create_study().ask()
+    attributes = {"parameters": 1000, "macs": 20_000, "config": {"widths": [4]}, "recipe": {"epochs": 2}}
+    for name, value in {**attributes, **more}.items():
+        trial.set_user_attr(name, value)
+    return trial
 
-    from zoo.data.drawn import drawn_dataset
-    from zoo.data.split import make_split
-    from zoo.networks import ParametricConfig
-    from zoo.training.recipe import Recipe
 
-    dataset = drawn_dataset(training=70, public=35, private=35)
-    split = make_split(dataset)
-    config = ParametricConfig(widths=(4, 4, 4), repeats=(1, 1, 1))
-    trainer = Trainer(config, Recipe(epochs=1, batch_size=35), dataset, split, device=torch.device("cpu"))
-    list(trainer.epochs())
-    return trainer
+def _curve(epochs: int) -> list[dict[str, float]]:
+    point = {"train_loss": 1.5, "train_accuracy": 0.4, "loss": 1.6, "accuracy": 0.35, "macro_f1": 0.3}
+    return [{"epoch": epoch, **point, "seconds": 2.0} for epoch in range(1, epochs + 1)]
 
 
 def _metrics() -> dict[str, Any]:

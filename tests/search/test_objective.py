@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import threading
 import time
@@ -13,7 +14,7 @@ import optuna
 import pytest
 import sqlalchemy.exc
 import torch
-from optuna.artifacts import FileSystemArtifactStore
+from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta
 from optuna.trial import FrozenTrial, TrialState
 
 from search.objective import Objective, SurplusTrialError, TrialInterruptedError
@@ -24,7 +25,7 @@ from search.storage import Places, open_storage
 from search.study import quiet_optuna
 from search.worker import Worker
 from tests.search.synthetic import settings
-from tests.search.test_space import SMALLEST
+from tests.search.test_space import SMALLEST as SMALLEST_OF_MANY
 from zoo.data import make_split
 from zoo.data.dataset import FaceDataset, Split
 from zoo.data.drawn import drawn_dataset
@@ -32,6 +33,8 @@ from zoo.networks import count, named
 from zoo.training.loop import DivergedError, Trainer
 
 EPOCHS = 3
+SMALLEST = {**SMALLEST_OF_MANY, "batch_size": 16}  # the one size for so few faces
+ALL_ARTIFACTS = {"curves.png", "confusion.png", "config.json", "per_class.csv"}
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +91,13 @@ class Bench:
         return list((self.folder / "checkpoints").glob("*"))
 
 
+def artifacts_of(bench: Bench) -> list[set[str]]:
+    """Names of each trial's artifacts."""
+    trials = bench.study.get_trials()
+    storage = bench.study._storage
+    return [{meta.filename for meta in get_all_artifact_meta(trial, storage=storage)} for trial in trials]
+
+
 @pytest.fixture
 def bench(tmp_path: Path, faces: tuple[FaceDataset, Split]) -> Bench:
     return Bench(tmp_path, faces)
@@ -105,7 +115,7 @@ def test_a_trial_records_all_that_is_asked_of_it(bench: Bench) -> None:
     assert attributes["macs"] > 0 and attributes["parameters"] > 0 and attributes["worker"]["pid"] > 0
     assert 0 <= attributes["macro_f1"] <= 1
     assert bench.checkpoints() == []
-    assert len(list((bench.folder / "artifacts").iterdir())) >= 4
+    assert artifacts_of(bench) == [ALL_ARTIFACTS]
 
 
 def test_a_network_over_a_limit_is_pruned_by_counting(
@@ -113,8 +123,10 @@ def test_a_network_over_a_limit_is_pruned_by_counting(
 ) -> None:
     monkeypatch.delattr("search.objective.Trainer")
     limited = settings(epochs=EPOCHS, max_macs=100_000, max_parameters=10**9)
-    trial = Bench(tmp_path, faces, settings=limited).run()
+    bench = Bench(tmp_path, faces, settings=limited)
+    trial = bench.run()
     macs = trial.user_attrs["macs"]
+    assert artifacts_of(bench) == [{"config.json"}]
     assert trial.state == TrialState.PRUNED and trial.value is None
     assert reason_of(trial) == f"over the limit: macs {macs:,}"
     assert trial.constraints["macs over the limit"] == pytest.approx(macs / 1e5 - 1)
@@ -133,12 +145,19 @@ def test_a_configuration_is_not_trained_twice(bench: Bench, monkeypatch: pytest.
     again = bench.run()
     assert again.state == TrialState.COMPLETE and again.value == first.value
     assert again.user_attrs["duplicate_of"] == 0 and again.user_attrs["curve"] == first.user_attrs["curve"]
+    assert artifacts_of(bench) == [ALL_ARTIFACTS, ALL_ARTIFACTS]
 
 
 def fingerprint(bench: Bench, **changes: Any) -> str:
     """Of what `bench.run` with the same changes proposes."""
     trial = optuna.trial.FixedTrial({**SMALLEST, **changes})
-    options = {"limits": Limits(bench.settings.max_macs), "epochs": EPOCHS, "seed": 0, "soft_labels": False}
+    options = {
+        "limits": Limits(bench.settings.max_macs),
+        "epochs": EPOCHS,
+        "faces": 64,
+        "seed": 0,
+        "soft_labels": False,
+    }
     return suggest(trial, classes=7, **options).fingerprint  # type: ignore[arg-type]
 
 
@@ -245,6 +264,27 @@ def test_a_resumed_trial_stands_on_the_rungs_where_it_stood(
     trial = bench.study.get_trials()[1]
     assert trial.user_attrs["first_epoch"] == 3
     assert trial.system_attrs[rung] == interrupted.system_attrs[rung]
+
+
+def test_an_unpromising_trial_is_pruned_with_its_figures(
+    tmp_path: Path, faces: tuple[FaceDataset, Split]
+) -> None:
+    bench = Bench(tmp_path, faces, pruner=optuna.pruners.ThresholdPruner(lower=0.99, n_warmup_steps=2))
+    trial = bench.run()
+    accuracy = trial.intermediate_values[2]
+    assert trial.state == TrialState.PRUNED and reason_of(trial) == f"accuracy {accuracy:.3f} after epoch 2"
+    assert trial.user_attrs["metrics"]["accuracy"] == accuracy
+    assert artifacts_of(bench) == [ALL_ARTIFACTS]
+
+
+@pytest.mark.parametrize(("pruner", "epochs"), [("halving", 4), ("none", 5)])
+def test_a_network_that_never_leaves_the_most_frequent_class_is_pruned(
+    tmp_path: Path, faces: tuple[FaceDataset, Split], pruner: str, epochs: int
+) -> None:
+    bench = Bench(tmp_path, faces, settings=dataclasses.replace(settings(epochs=5), pruner=pruner))
+    # So slow that it stands still.
+    trial = bench.run(optimizer="adam", adam_learning_rate=2e-4, norm="none", conv_dropout=0.2)
+    assert len(trial.intermediate_values) == epochs
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,9 @@ def test_from_three_trials_to_a_prediction(data: Path, tmp_path: Path) -> None:
     assert status == 0, errors
     assert "study s: 0 of 3 trials done" in errors and "Traceback" not in errors and "Warning" not in errors
     assert len(re.findall(r"^trial \d+: ", errors, re.MULTILINE)) == 3
+    # A single file again that is complete by itself.
+    assert [path.name for path in (tmp_path / "studies/s").glob("study.db*")] == ["study.db"]
+    assert (tmp_path / STORAGE).read_bytes()[18:20] == b"\x01\x01"
     assert_exact(read_trials(f"sqlite:///{tmp_path / STORAGE}", "s"), 3)
     (model,) = (tmp_path / "models").iterdir()
     assert model.name in output and not list((tmp_path / "studies/s/checkpoints").glob("*"))

@@ -36,7 +36,9 @@ SMALLEST: dict[str, Any] = {
 
 
 def propose(trial: optuna.trial.BaseTrial, limits: Limits | None = None) -> Proposal:
-    return suggest(trial, classes=7, limits=limits or Limits(), epochs=4, seed=5, soft_labels=False)
+    return suggest(
+        trial, classes=7, limits=limits or Limits(), epochs=4, faces=28_709, seed=5, soft_labels=False
+    )
 
 
 def sampled(limits: Limits, seed: int = 0) -> tuple[optuna.Study, list[Proposal]]:
@@ -152,7 +154,7 @@ def test_excess_is_a_share_of_the_limit(limits: Limits, cost: Cost, excess: dict
 @pytest.mark.parametrize("macs", [None, 100_000_000, 30_000_000, 1000])
 def test_studies_begin_with_the_published_networks_within_limits(macs: int | None) -> None:
     limits = Limits(macs)
-    points = starting_points(limits, 7)
+    points = starting_points(limits, 7, 28_709)
     names = [attributes["network"] for _, attributes in points if attributes]
     costs = {name: count(dataclasses.replace(config, classes=7)) for name, config in PUBLISHED.items()}
     assert set(names) == {name for name, cost in costs.items() if limits.allow(cost)}
@@ -162,7 +164,7 @@ def test_studies_begin_with_the_published_networks_within_limits(macs: int | Non
 @pytest.mark.parametrize("macs", [100_000_000, 30_000_000, 8_000_000])
 def test_studies_begin_with_the_widest_plain_network_too(macs: int) -> None:
     limits = Limits(macs)
-    (params,) = [params for params, attributes in starting_points(limits, 7) if not attributes]
+    (params,) = [params for params, attributes in starting_points(limits, 7, 28_709) if not attributes]
     trial = optuna.trial.FixedTrial(params)
     proposal = propose(trial, limits)
     assert set(trial.distributions) == set(params)
@@ -170,12 +172,14 @@ def test_studies_begin_with_the_widest_plain_network_too(macs: int) -> None:
 
 
 def test_an_enqueued_network_is_taken_as_published() -> None:
-    for params, attributes in starting_points(Limits(), 5):
+    for params, attributes in starting_points(Limits(), 5, 28_709):
         if not attributes:
             continue
         trial = optuna.trial.FixedTrial(params)
         for name, value in attributes.items():
             trial.set_user_attr(name, value)
-        proposal = suggest(trial, classes=5, limits=Limits(), epochs=4, seed=0, soft_labels=False)
+        proposal = suggest(
+            trial, classes=5, limits=Limits(), epochs=4, faces=28_709, seed=0, soft_labels=False
+        )
         assert proposal.config == dataclasses.replace(PUBLISHED[attributes["network"]], classes=5)
         assert set(params) == set(trial.distributions)

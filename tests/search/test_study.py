@@ -9,6 +9,7 @@ from optuna.trial import TrialState
 
 from search.export import top_trials
 from search.recovery import NETWORK, PROPOSAL, WORKER
+from search.sampler import make_pruner, make_sampler
 from search.space import Limits, starting_points
 from search.storage import Patience, Places, is_full, is_lost, lost_reason, open_storage, storage_errors
 from search.study import (
@@ -20,7 +21,6 @@ from search.study import (
     quiet_optuna,
     settings_of,
 )
-from search.worker import make_pruner, make_sampler
 from tests.search.synthetic import settings
 from zoo.data import make_split
 from zoo.data.dataset import Split
@@ -45,7 +45,7 @@ def make(split: Split, name: str = "s", **changes: Any) -> optuna.Study:
 
 def test_a_new_study_begins_with_its_starting_points(split: Split) -> None:
     study = make(split)
-    expected = starting_points(Limits(60_000_000), 7)
+    expected = starting_points(Limits(60_000_000), 7, len(split.train))
     queued = [(t.system_attrs["fixed_params"], t.user_attrs) for t in study.get_trials()]
     assert queued == expected and len(queued) > 2
     assert describe(study.get_trials())["waiting"] == len(queued)
@@ -82,10 +82,10 @@ def test_a_study_whose_setting_up_was_cut_off_is_completed(
     monkeypatch.setattr("search.study._CREATION_SECONDS", 0.1)
     storage = open_storage(Places.of("s"), create=True)
     begun = optuna.create_study(study_name="s", storage=storage, direction="maximize")
-    params, attributes = starting_points(Limits(60_000_000), 7)[0]
+    params, attributes = starting_points(Limits(60_000_000), 7, len(split.train))[0]
     begun.enqueue_trial(params, user_attrs=attributes)
     study = make(split)
-    assert len(study.get_trials()) == len(starting_points(Limits(60_000_000), 7))
+    assert len(study.get_trials()) == len(starting_points(Limits(60_000_000), 7, len(split.train)))
     assert settings_of(study) == settings()
 
 

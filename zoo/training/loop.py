@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,6 +22,7 @@ from zoo.networks import NetworkConfig, build
 from zoo.training.checkpoint import load_checkpoint, save_checkpoint
 from zoo.training.device import autocast, pick_precision
 from zoo.training.evaluate import measure
+from zoo.training.optimization import Plateau, PlateauState, WeightAverage, make_optimizer
 from zoo.training.recipe import Recipe, learning_rate_factor
 
 __all__ = ["DivergedError", "EpochResult", "Trainer"]
@@ -95,7 +95,7 @@ class Trainer:
         if start is not None:
             network.load_state_dict(start)
         self.network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._average = _Average(self.network, recipe.average) if recipe.average else None
+        self._average = WeightAverage(self.network, recipe.average) if recipe.average else None
         self._batches = TrainingBatches(
             dataset,
             split.train,
@@ -112,8 +112,8 @@ class Trainer:
         if recipe.balance == "weighted":
             weights = class_weights(dataset.labels[split.train], config.classes, recipe.balance_strength)
             self._class_weights = weights.to(device)
-        self._optimizer = _make_optimizer(self.network, recipe)
-        self._plateau = _Plateau(recipe)
+        self._optimizer = make_optimizer(self.network, recipe)
+        self._plateau = Plateau(recipe)
         self._best: dict[str, Tensor] | None = None
         self._identity = {
             "config": config.to_json(),
@@ -297,82 +297,7 @@ class Trainer:
         self._optimizer.load_state_dict(state["optimizer"])
         self.history = [EpochResult(**entry) for entry in state["history"]]
         self.recipe = dataclasses.replace(self.recipe, epochs=state["epochs"])
-        self._plateau.state = _PlateauState(**state["plateau"])
+        self._plateau.state = PlateauState(**state["plateau"])
         self._best = state["best"]
         if self._average:
             self._average.restore(state["average"])
-
-
-class _Average:
-    """An exponential moving average of a network's weights and statistics, updated after every step.
-
-    The decay grows with the steps, (1 + step) / (10 + step) at most, so that the initial weights are soon
-    forgotten.
-    """
-
-    def __init__(self, network: nn.Module, decay: float) -> None:
-        live = network.state_dict()
-        self.state = {name: value.clone() for name, value in live.items()}
-        pairs = [(self.state[name], value) for name, value in live.items() if value.is_floating_point()]
-        self._averages, self._live = [a for a, _ in pairs], [b for _, b in pairs]
-        self._decay, self._steps = decay, 0
-
-    def update(self) -> None:
-        self._steps += 1
-        decay = min(self._decay, (1 + self._steps) / (10 + self._steps))
-        torch._foreach_lerp_(self._averages, self._live, 1 - decay)
-
-    def checkpoint(self) -> dict[str, Any]:
-        return {"state": self.state, "steps": self._steps}
-
-    def restore(self, saved: dict[str, Any]) -> None:
-        self._steps = saved["steps"]
-        for name, value in saved["state"].items():
-            self.state[name].copy_(value)
-
-
-@dataclass(frozen=True)
-class _PlateauState:
-    best: float = math.inf
-    waited: int = 0
-    factor: float = 1.0
-
-
-class _Plateau:
-    """Lowers the learning rate of the `plateau` schedule when the validation loss stops falling."""
-
-    def __init__(self, recipe: Recipe) -> None:
-        self._active = recipe.schedule == "plateau"
-        self._patience, self._step = recipe.plateau_patience, recipe.step_factor
-        self.state = _PlateauState()
-
-    @property
-    def factor(self) -> float:
-        return self.state.factor
-
-    def update(self, loss: float) -> None:
-        if not self._active:
-            return
-        if loss < self.state.best:
-            self.state = _PlateauState(loss, 0, self.state.factor)
-        elif self.state.waited >= self._patience:
-            self.state = _PlateauState(self.state.best, 0, self.state.factor * self._step)
-        else:
-            self.state = dataclasses.replace(self.state, waited=self.state.waited + 1)
-
-
-def _make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimizer; norms and biases (one-dimensional parameters) have no weight decay."""
-    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    rate = recipe.learning_rate
-    if recipe.optimizer == "sgd":
-        nesterov = recipe.momentum > 0
-        return torch.optim.SGD(groups, rate, momentum=recipe.momentum, nesterov=nesterov, foreach=True)
-    if recipe.optimizer == "adadelta":
-        return torch.optim.Adadelta(groups, rate, foreach=True)
-    kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
-    return kind(groups, rate, fused=True)

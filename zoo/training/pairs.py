@@ -24,7 +24,8 @@ from zoo.networks.comparison import ComparisonNetwork
 from zoo.training.checkpoint import load_checkpoint, save_checkpoint
 from zoo.training.device import autocast, pick_precision
 from zoo.training.embed import backbone_features, embed_faces
-from zoo.training.loop import DivergedError, _Average, _make_optimizer, _Plateau, _PlateauState
+from zoo.training.loop import DivergedError
+from zoo.training.optimization import Plateau, PlateauState, WeightAverage, make_optimizer
 from zoo.training.pair_data import Objective, PairData, check_objective
 from zoo.training.pair_losses import all_pairs, contrastive_loss, pair_loss, triplet_loss, vote_triplets
 from zoo.training.pair_measure import best_threshold
@@ -104,9 +105,9 @@ class PairTrainer:
         }
         for parameter in self.network.backbone.parameters():
             parameter.requires_grad_(not objective.frozen)
-        self._average = _Average(self.network, recipe.average) if recipe.average else None
-        self._optimizer = _make_optimizer(self.network, recipe)
-        self._plateau = _Plateau(recipe)
+        self._average = WeightAverage(self.network, recipe.average) if recipe.average else None
+        self._optimizer = make_optimizer(self.network, recipe)
+        self._plateau = Plateau(recipe)
         self._best: dict[str, Tensor] | None = None
         self._labels = torch.from_numpy(data.dataset.labels).to(device)
         votes = data.dataset.votes
@@ -346,7 +347,7 @@ class PairTrainer:
         self.network.load_state_dict(state["network"])
         self._optimizer.load_state_dict(state["optimizer"])
         self.history = [PairEpoch(**entry) for entry in state["history"]]
-        self._plateau.state = _PlateauState(**state["plateau"])
+        self._plateau.state = PlateauState(**state["plateau"])
         self._best = state["best"]
         if self._average:
             self._average.restore(state["average"])

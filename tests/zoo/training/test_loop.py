@@ -24,7 +24,8 @@ from zoo.networks.fully_connected import FullyConnectedConfig
 from zoo.networks.vit import ViTConfig
 from zoo.training.checkpoint import load_checkpoint
 from zoo.training.evaluate import measure
-from zoo.training.loop import DivergedError, EpochResult, Trainer, _Average
+from zoo.training.loop import DivergedError, EpochResult, Trainer
+from zoo.training.optimization import WeightAverage
 from zoo.training.recipe import OPTIMIZERS, Recipe
 
 DATASET = tiny_dataset()
@@ -158,7 +159,7 @@ def test_keeping_the_last_epoch() -> None:
 def test_the_moving_average_by_hand() -> None:
     network = nn.Linear(1, 1, bias=False)
     nn.init.zeros_(network.weight)
-    average = _Average(network, 0.5)
+    average = WeightAverage(network, 0.5)
     expected = 0.0
     for step, value in enumerate((1.0, 3.0, -2.0, 8.0), start=1):
         with torch.no_grad():

@@ -1,0 +1,71 @@
+"""How configurations are sampled, and how trials are stopped early; knows nothing of networks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Container
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from search.settings import StudySettings
+
+__all__ = ["make_pruner", "make_sampler"]
+
+
+def make_sampler(seed: int, worker: int, trials: int, host: str = "") -> optuna.samplers.BaseSampler:
+    """TPE over jointly sampled groups, seeded so that no two workers and no two sittings repeat each other.
+
+    Args:
+        trials: that the study holds already. With one seed for all, a resumed study repeats its random
+            points.
+        host: of the worker; empty on the one that the study began on, so that one machine repeats itself.
+    """
+    digest = hashlib.sha256(f"{seed} {worker} {trials} {host}".encode()).digest()
+    return _SnapshotSampler(
+        multivariate=True, group=True, constant_liar=True, seed=int.from_bytes(digest[:4])
+    )
+
+
+def make_pruner(settings: StudySettings) -> optuna.pruners.BasePruner:
+    """The study's pruner over epochs.
+
+    `halving` is asynchronous successive halving (Li et al., 2020, arXiv:1810.05934): the first rung comes
+    after a sixth of the epochs, and a third of the trials goes on from each rung. `median` stops a trial
+    below the median of the earlier ones at the same epoch, after a quarter of the epochs and 5 trials.
+    """
+    if settings.pruner == "halving":
+        return optuna.pruners.SuccessiveHalvingPruner(
+            min_resource=max(1, settings.epochs // 6), reduction_factor=3, min_early_stopping_rate=0
+        )
+    if settings.pruner == "median":
+        return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=max(1, settings.epochs // 4))
+    return optuna.pruners.NopPruner()
+
+
+class _SnapshotSampler(optuna.samplers.TPESampler):
+    """TPE that reads the study once a trial; by itself it does so for each group, to see running trials."""
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        snapshot: Any = _Snapshot(study)
+        return super().sample_relative(snapshot, trial, search_space)
+
+
+class _Snapshot:
+    """A study whose trials are those of this moment."""
+
+    def __init__(self, study: Study) -> None:
+        self._study, self._moment = study, study.get_trials(deepcopy=False)
+
+    def _get_trials(
+        self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
+    ) -> list[FrozenTrial]:
+        return [trial for trial in self._moment if states is None or trial.state in states]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._study, name)
