@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_EPOCHS = 12
-_MACS_CPU, _MACS_DRAWN = 100_000_000, 10_000_000
+_EPOCHS, _EPOCHS_DRAWN = 12, 8
+_MACS_CPU, _MACS_DRAWN = 100_000_000, 4_000_000
 # With a timeout, so much of the time is for the search; the rest trains the best network in full.
 _SEARCH_SHARE = 0.5
 _FINAL_EPOCHS_TIMED = 100
@@ -40,11 +40,11 @@ def _parser() -> argparse.ArgumentParser:
     study.add_argument(
         "--timeout", metavar="TIME", help="for everything, final training included: 90s, 60m, 1h30m"
     )
-    study.add_argument("--epochs", type=int, help=f"of a trial (default: {_EPOCHS})")
+    study.add_argument("--epochs", type=int, help=f"of a trial (default: {_EPOCHS}; drawn: {_EPOCHS_DRAWN})")
     study.add_argument(
         "--max-macs",
         metavar="COUNT",
-        help="multiply–accumulates, such as 30M, or none (default: 100M on a CPU, none on a GPU; drawn: 10M)",
+        help="multiply–accumulates, such as 30M, or none (default: 100M on a CPU, none on a GPU; drawn: 4M)",
     )
     study.add_argument("--max-params", metavar="COUNT", help="parameters, such as 2M (default: no limit)")
     study.add_argument("--pruner", choices=("halving", "median", "none"), default="halving")
@@ -98,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         classes=dataset.classes,
         split_kind=split.kind,
         split_seed=split.seed,
-        epochs=options.epochs or _EPOCHS,
+        epochs=options.epochs or (_EPOCHS_DRAWN if dataset.drawn else _EPOCHS),
         max_macs=_limit(options.max_macs, _default_macs(dataset.drawn, device.type)),
         max_parameters=_limit(options.max_params, None),
         pruner=options.pruner,

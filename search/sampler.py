@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Container
 from typing import Any
 
@@ -39,7 +40,7 @@ def make_pruner(settings: StudySettings) -> optuna.pruners.BasePruner:
     """
     if settings.pruner == "halving":
         return optuna.pruners.SuccessiveHalvingPruner(
-            min_resource=max(1, settings.epochs // 6), reduction_factor=3, min_early_stopping_rate=0
+            min_resource=math.ceil(settings.epochs / 6), reduction_factor=3, min_early_stopping_rate=0
         )
     if settings.pruner == "median":
         return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=max(1, settings.epochs // 4))

@@ -188,10 +188,6 @@ _STARTING_RECIPE_PLAIN = {
 
 _STARTING_NETWORK: dict[str, Any] = {
     "stages": 4,
-    "stage1_repeats": 1,
-    "stage2_repeats": 2,
-    "stage3_repeats": 2,
-    "stage4_repeats": 2,
     "inceptions": 0,
     "linear_depth": 1,
     "norm": "batch",
@@ -209,7 +205,8 @@ def starting_points(limits: Limits, classes: int, faces: int) -> list[tuple[dict
     """Parameters and user attributes of the trials that a study begins with.
 
     They are the published parametric networks within the limits, cheapest first, and then the widest plain
-    network (widths doubling over four stages) within the limits, which is a point of the search space.
+    network (widths doubling over four stages, of two convolutions each or else of one) within the limits,
+    which is a point of the search space.
     """
     points = []
     sizes = batch_sizes(faces)
@@ -219,18 +216,26 @@ def starting_points(limits: Limits, classes: int, faces: int) -> list[tuple[dict
         if limits.allow(costs[name]):
             recipe = _STARTING_RECIPE if PUBLISHED[name].norm == "batch" else _STARTING_RECIPE_PLAIN
             points.append(({**recipe, **batch}, {NETWORK: name}))
-    for first in reversed(_widths(1, limits)):
-        widths = [first << stage for stage in range(4)]
-        plain = ParametricConfig(classes=classes, widths=tuple(widths), repeats=(1, 2, 2, 2))
-        within = all(width in _widths(stage, limits) for stage, width in enumerate(widths, start=1))
-        if within and limits.allow(count(plain)):
-            named = {f"stage{stage}_width": width for stage, width in enumerate(widths, start=1)}
-            params = {**_STARTING_NETWORK, **named, **_STARTING_RECIPE, **batch}
-            if not _most_inceptions(limits):
-                del params["inceptions"]
-            points.append((params, {}))
-            break
+    plain = _widest_plain(limits, classes)
+    if plain is not None:
+        params = {**_STARTING_NETWORK, **_STARTING_RECIPE, **batch}
+        for stage, (width, repeats) in enumerate(zip(plain.widths, plain.repeats, strict=True), start=1):
+            params |= {f"stage{stage}_width": width, f"stage{stage}_repeats": repeats}
+        if not _most_inceptions(limits):
+            del params["inceptions"]
+        points.append((params, {}))
     return points
+
+
+def _widest_plain(limits: Limits, classes: int) -> ParametricConfig | None:
+    for repeats in ((1, 2, 2, 2), (1, 1, 1, 1)):
+        for first in reversed(_widths(1, limits)):
+            widths = tuple(first << stage for stage in range(4))
+            plain = ParametricConfig(classes=classes, widths=widths, repeats=repeats)
+            within = all(width in _widths(stage, limits) for stage, width in enumerate(widths, start=1))
+            if within and limits.allow(count(plain)):
+                return plain
+    return None
 
 
 def _widths(stage: int, limits: Limits) -> tuple[int, ...]:

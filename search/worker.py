@@ -102,7 +102,7 @@ def _work(task: WorkerTask, stop: threading.Event) -> None:
     from search.objective import Objective
     from search.stores import artifact_store, artifacts_of
     from zoo.data import load_dataset, split_from_json
-    from zoo.training.device import pick_device
+    from zoo.training.device import free_memory, pick_device
 
     quiet_optuna()
     torch.set_num_threads(task.threads)
@@ -156,9 +156,7 @@ def _work(task: WorkerTask, stop: threading.Event) -> None:
                 with storage_errors(task.places):
                     raise
         finally:
-            gc.collect()
-            if device.type == "cuda":
-                torch.cuda.empty_cache()
+            free_memory(device)
 
 
 class Worker:

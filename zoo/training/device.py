@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import gc
+import sys
 
 import torch
 
 from zoo.errors import DeviceError
 
-__all__ = ["autocast", "is_out_of_memory", "pick_device", "pick_precision"]
+__all__ = ["autocast", "free_memory", "is_out_of_memory", "pick_device", "pick_precision"]
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -61,3 +64,15 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     words = ("out of memory", "not enough memory", "can't allocate memory")
     return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+
+
+def free_memory(device: torch.device) -> None:
+    """Give back to the device, and to the system, what nothing refers to any more."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    if sys.platform == "linux":
+        # glibc keeps the pages of freed blocks, and networks of many sizes leave it with a GB of them.
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)

@@ -25,7 +25,7 @@ def _digest(array: np.ndarray) -> str:
 
 def test_the_same_seed_draws_the_same_bytes_on_every_machine() -> None:
     faces, labels = draw_faces(100, seed=7)
-    assert (_digest(faces), _digest(labels.astype("<i8"))) == ("4e44dcac07be62be", "2ce6883013b72059")
+    assert (_digest(faces), _digest(labels.astype("<i8"))) == ("b178fd4b1e30b544", "2ce6883013b72059")
 
 
 def test_a_portrait_is_the_same_on_every_machine() -> None:
@@ -112,7 +112,7 @@ def test_negative_counts_and_seeds_are_named(count: int, seed: int) -> None:
 def _linear_accuracy(train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray]) -> float:
     from sklearn.linear_model import LogisticRegression
 
-    # On the whole default set C of 0.01, 0.1 and 1 give 0.35, 0.40 and 0.41.
+    # On 1,000 faces it gives 0.42.
     model = LogisticRegression(C=0.1, max_iter=1000)
     model.fit(train[0].reshape(len(train[0]), -1) / 255.0, train[1])
     return float(model.score(test[0].reshape(len(test[0]), -1) / 255.0, test[1]))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
+import psutil
 import pytest
 import torch
 
 from zoo.errors import DeviceError
-from zoo.training.device import autocast, is_out_of_memory, pick_device, pick_precision
+from zoo.training.device import autocast, free_memory, is_out_of_memory, pick_device, pick_precision
 
 
 def test_the_cpu_is_always_there() -> None:
@@ -48,3 +51,14 @@ def test_precision_is_one_that_the_device_computes_in() -> None:
 )
 def test_out_of_memory_is_told_from_bugs(error: BaseException, expected: bool) -> None:
     assert is_out_of_memory(error) is expected
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's malloc is Linux's")
+def test_freed_memory_goes_back_to_the_system() -> None:
+    process = psutil.Process()
+    blocks = [bytearray(b"x" * 100_000) for _ in range(2000)]
+    last = blocks[-1]
+    blocks.clear()
+    before = process.memory_info().rss
+    free_memory(torch.device("cpu"))
+    assert process.memory_info().rss < before - 100_000_000 and last[0] == ord("x")
