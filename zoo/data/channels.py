@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -43,11 +45,24 @@ def _sobel(gray: Tensor) -> Tensor:
 
 
 def _contrast(gray: Tensor) -> Tensor:
-    pad = _CONTRAST_WINDOW // 2
-    brightest = nn.functional.max_pool2d(gray, _CONTRAST_WINDOW, stride=1, padding=pad)
-    darkest = -nn.functional.max_pool2d(-gray, _CONTRAST_WINDOW, stride=1, padding=pad)
+    brightest = _slide(gray, torch.maximum, -torch.inf)
+    darkest = _slide(gray, torch.minimum, torch.inf)
     # Flat neighbourhoods (range under 1/255) have no contrast to stretch: they become 0, not noise.
     return (gray - darkest) / (brightest - darkest).clamp(min=1 / 255)
+
+
+def _slide(images: Tensor, extreme: Callable[[Tensor, Tensor], Tensor], outside: float) -> Tensor:
+    """The extreme of each pixel's neighbourhood, by doubling windows; max_pool2d compares 81 pixels."""
+    pad = _CONTRAST_WINDOW // 2
+    images = nn.functional.pad(images, (pad,) * 4, value=outside)
+    for axis in (2, 3):
+        width = 1
+        while width < _CONTRAST_WINDOW:
+            step = min(width, _CONTRAST_WINDOW - width)
+            rest = images.shape[axis] - step
+            images = extreme(images.narrow(axis, 0, rest), images.narrow(axis, step, rest))
+            width += step
+    return images
 
 
 class Preprocess(nn.Module):
