@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _EPOCHS, _EPOCHS_DRAWN = 12, 8
-_MACS_CPU, _MACS_DRAWN = 100_000_000, 4_000_000
+_MACS_CPU, _MACS_DRAWN = 100_000_000, 3_000_000
 # With a timeout, so much of the time is for the search; the rest trains the best network in full.
 _SEARCH_SHARE = 0.5
 _FINAL_EPOCHS_TIMED = 100
@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     study.add_argument(
         "--max-macs",
         metavar="COUNT",
-        help="multiply–accumulates, such as 30M, or none (default: 100M on a CPU, none on a GPU; drawn: 4M)",
+        help="multiply–accumulates, such as 30M, or none (default: 100M on a CPU, none on a GPU; drawn: 3M)",
     )
     study.add_argument("--max-params", metavar="COUNT", help="parameters, such as 2M (default: no limit)")
     study.add_argument("--pruner", choices=("halving", "median", "none"), default="halving")

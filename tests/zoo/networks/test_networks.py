@@ -339,3 +339,19 @@ def test_unknown_families_and_fields_are_named(values: dict[str, Any], words: st
 def test_unknown_names_list_the_known_ones() -> None:
     with pytest.raises(ConfigError, match="'alexnet'.*fully_connected.*vgg16_bn"):
         named("alexnet")
+
+
+@pytest.mark.parametrize("name", ["elu", "selu"])
+def test_the_fast_training_of_exponential_units_is_theirs(name: str) -> None:
+    module = ACTIVATIONS[name]().train()
+    plain = {"elu": torch.nn.ELU, "selu": torch.nn.SELU}[name]()
+    values = torch.linspace(-8, 8, 641).bfloat16()
+    fast, exact = values.clone().requires_grad_(), values.float().requires_grad_()
+    ours, theirs = module(fast), plain(exact)
+    ours.sum().backward()
+    theirs.sum().backward()
+    assert fast.grad is not None and exact.grad is not None
+    assert torch.allclose(ours.float(), theirs, atol=0.016, rtol=0.008)
+    assert torch.allclose(fast.grad.float(), exact.grad, atol=0.016, rtol=0.008)
+    # Answers of a trained network are exact.
+    assert torch.equal(module.eval()(values), plain(values))
