@@ -24,8 +24,9 @@ _WIDTHS = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 800)
 _CHANNELS = ("gray", "gray+sobel", "gray+contrast", "gray+sobel+contrast")
 _FIRST_LINEAR = (64, 128, 256, 512, 1024)
 _BATCH_SIZES = (16, 32, 64, 128, 256, 512)
-# Steps of an epoch: with fewer, a network hasn't left the ground at the first rung of pruning (2,800 drawn
-# faces, 12 epochs: 0.65 in batches of 128, 0.80 in batches of 32); with more, a CPU wastes its vectors.
+# Steps of an epoch: with fewer, a network hasn't left the ground at the first rung of pruning (2,800 faces
+# drawn in bad light, 12 epochs: 0.65 in batches of 128, 0.80 in batches of 32); with more, a CPU wastes
+# its vectors.
 _STEPS = (40, 500)
 _LEARNING_RATES = {"sgd": (0.01, 0.5), "adam": (2e-4, 1e-2), "adamw": (2e-4, 1e-2), "adadelta": (0.1, 3.0)}
 

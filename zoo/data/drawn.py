@@ -174,11 +174,11 @@ def draw_face(expression: str, *, seed: int, intensity: float = 1.0, size: int =
 
 
 def drawn_dataset(
-    training: int = 2800, public: int = 700, private: int = 700, *, seed: int = 0
+    training: int = 2000, public: int = 500, private: int = 500, *, seed: int = 0
 ) -> FaceDataset:
     """The default data set: three usages, each drawn from its own random numbers.
 
-    Drawing takes 4 to 5 seconds, so the faces are kept in the cache folder until the drawing code changes.
+    Drawing takes 3 to 4 seconds, so the faces are kept in the cache folder until the drawing code changes.
 
     Raises:
         DataError: a count or `seed` is negative.
