@@ -219,11 +219,9 @@ def test_samplers_repeat_themselves_but_not_each_other() -> None:
     assert len({x for xs in first for x in xs}) == 15
 
 
-@pytest.mark.parametrize(
-    ("pruner", "kind"), [("halving", "SuccessiveHalving"), ("median", "Median"), ("none", "Nop")]
-)
+@pytest.mark.parametrize(("pruner", "kind"), [("halving", "Halving"), ("median", "Median"), ("none", "Nop")])
 def test_pruners_have_their_names(pruner: str, kind: str) -> None:
-    assert type(make_pruner(settings(pruner=pruner))).__name__ == f"{kind}Pruner"
+    assert type(make_pruner(settings(pruner=pruner))).__name__.strip("_").removesuffix("Pruner") == kind
 
 
 def add(study: optuna.Study, state: TrialState, accuracy: float, proposal: str) -> None:
@@ -259,3 +257,30 @@ def test_without_complete_trials_the_best_so_far_are_taken() -> None:
     add(study, TrialState.FAIL, 0.4, "b")
     assert [trial.number for trial in top_trials(study, 2)] == [1, 0]
     assert top_trials(optuna.create_study(), 3) == []
+
+
+@pytest.mark.parametrize(
+    ("epoch", "accuracy", "pruned"),
+    [(2, 0.64, False), (2, 0.58, True), (3, 0.58, False), (6, 0.73, False), (6, 0.69, True), (6, 0.1, True)],
+)
+def test_halving_asks_more_once_trials_are_finished(epoch: int, accuracy: float, pruned: bool) -> None:
+    quiet_optuna()
+    study = optuna.create_study(direction="maximize", pruner=make_pruner(settings(epochs=12)))
+    for number in range(20):
+        finished = number < 5
+        # The finished ones had 0.58 to 0.62 after epoch 2 and 0.68 to 0.72 after epoch 6.
+        first = 0.58 + number / 100 if finished else 0.1
+        values = {1: 0.1, 2: first, 6: first + 0.1, 12: first + 0.2} if finished else {1: 0.1, 2: first}
+        state = TrialState.COMPLETE if finished else TrialState.PRUNED
+        rungs = {"completed_rung_0": first} | ({"completed_rung_1": first + 0.1} if finished else {})
+        study.add_trial(
+            optuna.trial.create_trial(
+                state=state, value=first, intermediate_values=values, system_attrs=rungs
+            )
+        )
+    trial = study.ask()
+    for step in range(1, epoch + 1):
+        trial.report(accuracy if step == epoch else 0.9, step)
+        said = trial.should_prune()
+        assert not said or step == epoch
+    assert said == pruned
