@@ -43,8 +43,8 @@ def learning_curves(history: list[dict[str, Any]], path: Path, *, width: float =
     """
     epochs = [entry["epoch"] for entry in history]
     best = max(history, key=lambda entry: entry["accuracy"])
-    figure = new_figure(width, 4.2)
-    left, right = figure.subplots(1, 2)
+    figure = new_figure(width, 4.2, margins=(0.55, 0.2, 0.55, 0.4))
+    left, right = figure.subplots(1, 2, gridspec_kw={"wspace": 0.2})
     marker = "o" if len(history) == 1 else None
     for axes, lines in (
         (left, (("train_loss", "training (augmented)", ORANGE), ("loss", "validation", BLUE))),
@@ -85,8 +85,9 @@ def confusion_picture(
     """
     counts = np.asarray(metrics["confusion"], dtype=float)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    side = max(4.6, 0.74 * len(classes) + 1.5)
-    figure = new_figure(side + 0.2, side)
+    side = max(4.0, 0.74 * len(classes))
+    names = max(1.1, 0.08 * max(map(len, classes)) + 0.4)
+    figure = new_figure(side + names + 0.2, side + names, margins=(names, 0.2, names - 0.3, 0.3))
     axes = figure.subplots()
     axes.imshow(shares, cmap=_BLUES, vmin=0, vmax=1)
     for row, column in np.ndindex(*shares.shape):
@@ -147,10 +148,23 @@ def _draw_bins(axes: Axes, bins: list[dict[str, float]]) -> None:
         axis.set_major_formatter(PercentFormatter(1, decimals=0))
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """A figure in inches at 100 pixels each, without matplotlib's global state, so any thread may draw."""
-    figure = Figure(figsize=(width, height), dpi=100, layout="constrained", facecolor="white")
+def new_figure(
+    width: float, height: float, margins: tuple[float, float, float, float] | None = None
+) -> Figure:
+    """A figure in inches at 100 pixels each, without matplotlib's global state, so any thread may draw.
+
+    Args:
+        margins: around all axes: left, right, bottom, top; None measures what is drawn, which takes as long
+            as drawing it.
+    """
+    layout = "constrained" if margins is None else "none"
+    figure = Figure(figsize=(width, height), dpi=100, layout=layout, facecolor="white")
     FigureCanvasAgg(figure)
+    if margins is not None:
+        left, right, bottom, top = margins
+        figure.subplots_adjust(
+            left=left / width, right=1 - right / width, bottom=bottom / height, top=1 - top / height
+        )
     return figure
 
 
@@ -169,5 +183,5 @@ def save_figure(figure: Figure, path: Path) -> None:
     image = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").quantize(96)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    image.save(temporary, format="png", optimize=True)
+    image.save(temporary, format="png")
     os.replace(temporary, path)
