@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Container
-from statistics import median
 from typing import Any
 
 import optuna
@@ -52,8 +51,9 @@ class _Halving(optuna.pruners.BasePruner):
 
     By itself it compares with all trials that reached the rung. A sampler that has learnt proposes trials
     that are better than nearly all of those, so that 9 of 10 went on to the end without being any better than
-    the finished ones. From five finished trials on, a trial at a rung must beat the median of theirs at the
-    same epoch.
+    the finished ones. From five finished trials on, a trial must not be in the lowest quarter of their values
+    at the first rung, and in the upper half later: after two of eight epochs the order of the finished ones
+    agrees with their last by a rank correlation of 0.5 only.
     """
 
     _FACTOR, _LEAST = 3, 5
@@ -71,12 +71,15 @@ class _Halving(optuna.pruners.BasePruner):
         epoch = trial.last_step
         if epoch is None or not self._is_rung(epoch):
             return False
-        finished = [
+        finished = sorted(
             other.intermediate_values[epoch]
             for other in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
             if epoch in other.intermediate_values
-        ]
-        return len(finished) >= self._LEAST and trial.intermediate_values[epoch] < median(finished)
+        )
+        if len(finished) < self._LEAST:
+            return False
+        place = len(finished) // 4 if epoch == self._first else len(finished) // 2
+        return trial.intermediate_values[epoch] < finished[place]
 
     def _is_rung(self, epoch: int) -> bool:
         rung = self._first
