@@ -157,10 +157,11 @@ def new_figure(
         margins: around all axes: left, right, bottom, top; None measures what is drawn, which takes as long
             as drawing it.
     """
-    layout = "constrained" if margins is None else "none"
-    figure = Figure(figsize=(width, height), dpi=100, layout=layout, facecolor="white")
+    figure = Figure(figsize=(width, height), dpi=100, facecolor="white")
     FigureCanvasAgg(figure)
-    if margins is not None:
+    if margins is None:
+        figure.set_layout_engine("constrained")
+    else:
         left, right, bottom, top = margins
         figure.subplots_adjust(
             left=left / width, right=1 - right / width, bottom=bottom / height, top=1 - top / height
