@@ -53,7 +53,7 @@ class _Halving(optuna.pruners.BasePruner):
     that are better than nearly all of those, so that 9 of 10 went on to the end without being any better than
     the finished ones. From five finished trials on, a trial must not be in the lowest quarter of their values
     at the first rung, and in the upper half later: after two of eight epochs the order of the finished ones
-    agrees with their last by a rank correlation of 0.5 only.
+    agreed with their last by a rank correlation of 0.5 to 0.7 only.
     """
 
     _FACTOR, _LEAST = 3, 5
