@@ -18,7 +18,7 @@ from zoo.networks.blocks import ACTIVATIONS, POOLINGS
 from zoo.networks.published import PUBLISHED
 from zoo.training.recipe import Recipe
 
-__all__ = ["Limits", "Proposal", "batch_sizes", "starting_points", "suggest"]
+__all__ = ["Limits", "Proposal", "starting_points", "suggest"]
 
 _WIDTHS = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 800)
 _CHANNELS = ("gray", "gray+sobel", "gray+contrast", "gray+sobel+contrast")
@@ -138,7 +138,7 @@ def _suggest_recipe(
         strength = trial.suggest_float("balance_strength", 0.1, 1.0, step=0.1)
     return Recipe(
         epochs=epochs,
-        batch_size=trial.suggest_categorical("batch_size", batch_sizes(faces)),
+        batch_size=trial.suggest_categorical("batch_size", _batch_sizes(faces)),
         optimizer=optimizer,
         learning_rate=trial.suggest_float(f"{optimizer}_learning_rate", low, high, log=True),
         weight_decay=trial.suggest_float("weight_decay", 1e-6, 1e-2, log=True),
@@ -160,7 +160,7 @@ def _suggest_recipe(
     )
 
 
-def batch_sizes(faces: int) -> tuple[int, ...]:
+def _batch_sizes(faces: int) -> tuple[int, ...]:
     """The batch sizes to sample for a training set of so many faces."""
     least, most = _STEPS
     if fitting := tuple(size for size in _BATCH_SIZES if least <= faces // size <= most):
@@ -210,7 +210,7 @@ def starting_points(limits: Limits, classes: int, faces: int) -> list[tuple[dict
     which is a point of the search space.
     """
     points = []
-    sizes = batch_sizes(faces)
+    sizes = _batch_sizes(faces)
     batch = {"batch_size": 128 if 128 in sizes else sizes[-1]}
     costs = {name: count(dataclasses.replace(config, classes=classes)) for name, config in PUBLISHED.items()}
     for name in sorted(PUBLISHED, key=lambda name: costs[name].macs):

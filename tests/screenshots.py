@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import argparse
 import io
-import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from zoo.command import run_command
-from zoo.errors import ConfigError
 
 __all__ = ["main"]
 
@@ -26,24 +24,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--models", type=Path, metavar="DIR", help="further saved models")
     parser.add_argument("--out", type=Path, default=_FOLDER, metavar="DIR")
     options = parser.parse_args(argv)
-    chromium = shutil.which("chromium")
-    if chromium is None or shutil.which("ffmpeg") is None:
-        raise ConfigError("chromium and ffmpeg are needed; required: apt-get install chromium ffmpeg")
 
     from playwright.sync_api import sync_playwright
 
     from demo.examples import write_examples
-    from tests.demo.running import CAMERA_FLAGS, running, write_camera
+    from tests.demo.running import launch_with_camera, running
 
     options.out.mkdir(parents=True, exist_ok=True)
     extra = ["--models", str(options.models)] if options.models else []
     with tempfile.TemporaryDirectory() as place, sync_playwright() as playwright, running(*extra) as address:
         folder = Path(place)
         examples = write_examples(folder)
-        camera = write_camera(folder / "camera.mjpeg", examples["admiral"])
+        browser = launch_with_camera(playwright, examples["admiral"], folder)
         film = _write_film(folder)
-        flags = ["--no-sandbox", *CAMERA_FLAGS, f"--use-file-for-fake-video-capture={camera}"]
-        browser = playwright.chromium.launch(executable_path=chromium, args=flags)
         rooms: list[tuple[str, Callable[[Any], None], dict[str, int], str]] = [
             ("photo", _photo, _WIDE, "light"),
             ("photo-phone-dark", _photo, _PHONE, "dark"),

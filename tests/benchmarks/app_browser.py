@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
 import statistics
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.measure import Figure
-from zoo.errors import ConfigError
 
 __all__ = ["measure"]
 
@@ -26,19 +24,14 @@ def measure(data: Path | None) -> list[Figure]:
         ConfigError: Chromium or ffmpeg is missing.
     """
     del data
-    chromium = shutil.which("chromium")
-    if chromium is None or shutil.which("ffmpeg") is None:
-        raise ConfigError("chromium and ffmpeg are needed; required: apt-get install chromium ffmpeg")
-
     from playwright.sync_api import sync_playwright
 
     from demo.examples import write_examples
-    from tests.demo.running import CAMERA_FLAGS, running, write_camera
+    from tests.demo.running import launch_with_camera, running
 
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright, running() as address:
-        camera = write_camera(Path(folder) / "camera.mjpeg", write_examples(Path(folder))["admiral"])
-        flags = ["--no-sandbox", *CAMERA_FLAGS, f"--use-file-for-fake-video-capture={camera}"]
-        browser = playwright.chromium.launch(executable_path=chromium, args=flags)
+        place = Path(folder)
+        browser = launch_with_camera(playwright, write_examples(place)["admiral"], place)
         paints = []
         for _ in range(_VISITS):
             context = browser.new_context()

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import cv2
 
 from zoo.data.drawn import draw_face
+from zoo.errors import ConfigError
 
-__all__ = ["CAMERA_FLAGS", "running", "write_camera", "write_film"]
+__all__ = ["CAMERA_FLAGS", "launch_with_camera", "running", "write_camera", "write_film"]
 
 CAMERA_FLAGS = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
 
@@ -69,3 +72,20 @@ def write_camera(path: Path, portrait: Path) -> Path:
     ]
     subprocess.run(command, check=True)
     return path
+
+
+def launch_with_camera(playwright: Any, portrait: Path, folder: Path) -> Any:
+    """Debian's Chromium with a camera that shows a portrait.
+
+    Args:
+        folder: where the camera's film is written.
+
+    Raises:
+        ConfigError: Chromium or ffmpeg is missing.
+    """
+    chromium = shutil.which("chromium")
+    if chromium is None or shutil.which("ffmpeg") is None:
+        raise ConfigError("chromium and ffmpeg are needed; required: apt-get install chromium ffmpeg")
+    camera = write_camera(folder / "camera.mjpeg", portrait)
+    flags = ["--no-sandbox", *CAMERA_FLAGS, f"--use-file-for-fake-video-capture={camera}"]
+    return playwright.chromium.launch(executable_path=chromium, args=flags)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,25 +15,25 @@ from zoo.networks.config import Cost, NetworkConfig, require
 __all__ = ["ComparisonConfig", "ComparisonNetwork", "EmbeddingConfig", "EmbeddingNetwork"]
 
 
-class ComparisonConfig:
+class ComparisonConfig(ABC):
     """Base of the configs of comparison networks: a config describes its network completely."""
 
     family: ClassVar[str]
 
+    @abstractmethod
     def to_json(self) -> dict[str, Any]:
         """Plain values that `zoo.networks.siamese.comparison_from_json` turns back into an equal config."""
-        raise NotImplementedError
 
+    @abstractmethod
     def build(self) -> ComparisonNetwork:
         """The network, freshly initialised from torch's global random state, on the CPU."""
-        raise NotImplementedError
 
+    @abstractmethod
     def cost(self) -> Cost:
         """Parameters, and multiply–accumulates of comparing two 48×48 faces."""
-        raise NotImplementedError
 
 
-class ComparisonNetwork(nn.Module):
+class ComparisonNetwork(nn.Module, ABC):
     """Faces → features → embeddings; two embeddings → the logit of *same expression*.
 
     Attributes:
@@ -43,17 +44,17 @@ class ComparisonNetwork(nn.Module):
     channels: tuple[str, ...]
     backbone: nn.Module
 
+    @abstractmethod
     def features(self, images: Tensor) -> Tensor:
         """What the backbone makes of faces: float (N, channels, 48, 48) → (N, D)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def embed(self, features: Tensor) -> Tensor:
         """Embeddings for `compare`: (N, D) → (N, E)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def compare(self, first: Tensor, second: Tensor) -> Tensor:
         """Logits of *same*, higher for more alike: embeddings (P, E), (P, E) → (P,)."""
-        raise NotImplementedError
 
     def distance(self, first: Tensor, second: Tensor) -> Tensor:
         """How unlike two faces are, the same in both orders: embeddings (P, E), (P, E) → (P,).
@@ -62,9 +63,9 @@ class ComparisonNetwork(nn.Module):
         """
         return -(self.compare(first, second) + self.compare(second, first)) / 2
 
+    @abstractmethod
     def classify(self, features: Tensor) -> Tensor | None:
         """Logits of the expressions, (N, D) → (N, classes); None where the network names none."""
-        raise NotImplementedError
 
     def describe(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """Embeddings and expression logits of faces as they are used once trained."""
