@@ -135,7 +135,9 @@ def _suggest_recipe(
     balance = trial.suggest_categorical("balance", ("none", "weighted", "oversample", "undersample"))
     strength = 1.0
     if balance != "none":
-        strength = trial.suggest_float("balance_strength", 0.1, 1.0, step=0.1)
+        # Stronger, oversampling makes an epoch of FER2013 up to 1.8 times as long, and trials are compared
+        # by epochs.
+        strength = trial.suggest_float("balance_strength", 0.1, 0.5, step=0.1)
     return Recipe(
         epochs=epochs,
         batch_size=trial.suggest_categorical("batch_size", _batch_sizes(faces)),
