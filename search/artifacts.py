@@ -14,7 +14,8 @@ from optuna_dashboard import save_note
 from optuna_dashboard.artifact import get_artifact_path
 
 from search.recovery import REASON
-from zoo.training.pictures import confusion_picture, learning_curves
+from zoo.training.confusion import confusion_picture
+from zoo.training.pictures import learning_curves
 
 __all__ = ["upload_trial"]
 

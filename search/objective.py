@@ -242,10 +242,11 @@ class Objective:
 
 def _duplicate(trial: optuna.Trial, proposal: Proposal) -> FrozenTrial | None:
     """The first trial with the same proposal that is finished, poison, or running and begun before."""
+    fingerprint = proposal.fingerprint
     same = (
         other
         for other in trial.study.get_trials(deepcopy=False)
-        if other.number < trial.number and other.user_attrs.get(PROPOSAL) == proposal.fingerprint
+        if other.number < trial.number and other.user_attrs.get(PROPOSAL) == fingerprint
     )
     counted = (*FINISHED, TrialState.RUNNING)
     return next((other for other in same if other.state in counted or is_poison(other)), None)

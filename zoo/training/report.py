@@ -11,7 +11,8 @@ from scipy.special import softmax
 
 from zoo.card import Card
 from zoo.training.evaluate import calibration_bins
-from zoo.training.pictures import confusion_picture, learning_curves, reliability_diagram
+from zoo.training.confusion import confusion_picture
+from zoo.training.pictures import learning_curves, reliability_diagram
 
 __all__ = ["write_report"]
 

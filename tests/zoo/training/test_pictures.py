@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from zoo.training.evaluate import measure
-from zoo.training.pictures import confusion_picture, learning_curves, reliability_diagram
+from zoo.training.confusion import confusion_picture
+from zoo.training.pictures import BLUES, learning_curves, reliability_diagram
 
 HISTORY = [
     {
@@ -58,7 +59,32 @@ def test_a_small_whole_picture_is_written(name: str, tmp_path: Path) -> None:
     assert path.stat().st_size < 60_000
     with Image.open(path) as image:
         pixels = np.asarray(image.convert("RGB"))
-    assert min(pixels.shape[:2]) > 350 and len(np.unique(pixels.reshape(-1, 3), axis=0)) > 10
+    assert min(pixels.shape[:2]) > 200 and len(np.unique(pixels.reshape(-1, 3), axis=0)) > 10
+
+
+def test_a_confusion_matrix_has_the_colours_of_its_shares(tmp_path: Path) -> None:
+    metrics = _metrics() | {"confusion": [[10, 0, 0], [5, 5, 0], [0, 0, 0]]}
+    confusion_picture(metrics, CLASSES, tmp_path / "picture.png")
+    with Image.open(tmp_path / "picture.png") as image:
+        pixels = np.asarray(image.convert("RGB")).astype(int)
+    blues = {}
+    for shade in (1.0, 0.5):
+        near = abs(pixels - np.rint(np.array(BLUES(shade)[:3]) * 255)).max(axis=2) < 8
+        blues[shade] = int(near.sum())
+    # One cell is full, two are half full, six are white as the page is.
+    assert 3500 < blues[1.0] < 66 * 66 and 7500 < blues[0.5] < 2 * 66 * 66
+    assert (pixels[0, 0] == 255).all()
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("happily surprised", "fearfully disgusted", "sad")])
+def test_nothing_of_a_confusion_matrix_is_cut_off(names: tuple[str, ...], tmp_path: Path) -> None:
+    confusion_picture(_metrics(names), names, tmp_path / "picture.png", part="PublicTest")
+    with Image.open(tmp_path / "picture.png") as image:
+        pixels = np.asarray(image.convert("L"))
+    edges = np.concatenate(
+        [pixels[:4].ravel(), pixels[-4:].ravel(), pixels[:, :4].ravel(), pixels[:, -4:].ravel()]
+    )
+    assert edges.min() == 255
 
 
 def test_threads_draw_at_once_what_one_draws_alone(tmp_path: Path) -> None:
