@@ -10,8 +10,8 @@ import pandas as pd
 from scipy.special import softmax
 
 from zoo.card import Card
-from zoo.training.evaluate import calibration_bins
 from zoo.training.confusion import confusion_picture
+from zoo.training.evaluate import calibration_bins
 from zoo.training.pictures import learning_curves, reliability_diagram
 
 __all__ = ["write_report"]

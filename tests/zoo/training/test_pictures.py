@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zoo.training.evaluate import measure
 from zoo.training.confusion import confusion_picture
+from zoo.training.evaluate import measure
 from zoo.training.pictures import BLUES, learning_curves, reliability_diagram
 
 HISTORY = [
