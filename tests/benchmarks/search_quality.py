@@ -1,10 +1,10 @@
-"""What the search's sampler and pruner are worth: four small studies of the same space and faces, three seeds.
+"""What sampler and pruner are worth: four small studies of the same space and faces, with three seeds.
 
 python -m tests.benchmarks.search_quality --picture search_quality.png
 
 The studies are ours; ours without pruning; random search with our pruner; and Optuna's defaults, which are
-independent TPE and the median pruner. None begins with published networks, and all stop networks that are over the
-limit. About 40 minutes of one core.
+independent TPE and the median pruner. None begins with published networks, and all stop networks that are
+over the limit. About 40 minutes of one core.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _EPOCHS = 8
 
 @dataclass(frozen=True)
 class _Size:
-    """How much is run: faces to train and to select on, limit, trained trials, and the epochs to compare at."""
+    """How much is run: faces to train and to select on, limit, trained trials, epochs to compare at."""
 
     training: int = 1000
     validation: int = 600
@@ -233,7 +233,7 @@ def _draw(runs: list[_Run], size: _Size, path: Path) -> None:
 
 
 def measure(data: Path | None, picture: Path | None = None, workers: int = 2) -> list[Figure]:
-    """Epochs that pruning saves, best accuracy against other searches, and rank correlation of the first rung.
+    """Epochs that pruning saves, best accuracy against other searches, rank correlation of the first rung.
 
     Always on drawn faces: a study without pruning takes too long on real ones.
     """
