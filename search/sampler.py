@@ -89,25 +89,39 @@ class _Halving(optuna.pruners.BasePruner):
 
 
 class _SnapshotSampler(optuna.samplers.TPESampler):
-    """TPE that reads the study once a trial; by itself it does so for each group, to see running trials."""
+    """TPE that reads the study once a trial, and each trial's parameters once.
+
+    By itself it reads all trials for each group, to see running ones, and goes through all of them to find
+    the groups.
+    """
+
+    _grouped = -1  # number of the last trial that the groups are known of, as are those of all before
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        moment = study.get_trials(deepcopy=False)
+        fresh: Any = _Snapshot(study, moment[self._grouped + 1 :])
+        unfinished = (other.number for other in moment if not other.state.is_finished())
+        self._grouped = max(self._grouped, min(unfinished, default=len(moment)) - 1)
+        return super().infer_relative_search_space(fresh, trial)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        snapshot: Any = _Snapshot(study)
+        snapshot: Any = _Snapshot(study, study.get_trials(deepcopy=False))
         return super().sample_relative(snapshot, trial, search_space)
 
 
 class _Snapshot:
-    """A study whose trials are those of this moment."""
+    """A study whose trials are these."""
 
-    def __init__(self, study: Study) -> None:
-        self._study, self._moment = study, study.get_trials(deepcopy=False)
+    def __init__(self, study: Study, trials: list[FrozenTrial]) -> None:
+        self._study, self._trials = study, trials
+        self.direction = study.direction
 
     def _get_trials(
         self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
     ) -> list[FrozenTrial]:
-        return [trial for trial in self._moment if states is None or trial.state in states]
+        return [trial for trial in self._trials if states is None or trial.state in states]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._study, name)

@@ -219,6 +219,34 @@ def test_samplers_repeat_themselves_but_not_each_other() -> None:
     assert len({x for xs in first for x in xs}) == 15
 
 
+def test_the_sampler_answers_as_tpe_does() -> None:
+    def objective(trial: optuna.Trial) -> float:
+        value = trial.suggest_float("x", 0, 1) + trial.suggest_categorical("y", (0.1, 0.2))
+        if trial.suggest_categorical("deep", (False, True)):
+            value += trial.suggest_int("z", 1, 3)
+        trial.set_constraint("over the limit", value - 3)
+        trial.report(value, 1)
+        if trial.number % 3 == 1:
+            raise optuna.TrialPruned
+        return value
+
+    ours = make_sampler(3, 1, 0)
+    theirs = optuna.samplers.TPESampler(multivariate=True, group=True, constant_liar=True)
+    theirs._rng.rng.set_state(ours._rng.rng.get_state())  # type: ignore[attr-defined]
+    theirs._random_sampler._rng.rng.set_state(ours._random_sampler._rng.rng.get_state())  # type: ignore[attr-defined]
+    found = []
+    for sampler in (ours, theirs):
+        study = optuna.create_study(direction="maximize", sampler=sampler)
+        # One that stays unfinished for a while has parameters that no finished trial has.
+        late = study.ask()
+        late.suggest_float("late", 0, 1)
+        study.optimize(objective, n_trials=15)
+        study.tell(late, 0.5)
+        study.optimize(objective, n_trials=15)
+        found.append([trial.params for trial in study.trials])
+    assert found[0] == found[1]
+
+
 @pytest.mark.parametrize(("pruner", "kind"), [("halving", "Halving"), ("median", "Median"), ("none", "Nop")])
 def test_pruners_have_their_names(pruner: str, kind: str) -> None:
     assert type(make_pruner(settings(pruner=pruner))).__name__.strip("_").removesuffix("Pruner") == kind

@@ -64,7 +64,8 @@ def learning_curves(history: list[dict[str, Any]], path: Path, *, width: float =
             values = [entry[name] for entry in history]
             axes.plot(epochs, values, color=colour, label=label, linewidth=1.8, marker=marker)
         axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(5))
         axes.grid(color=GRID)
     left.set_title("Loss: cross-entropy, nats", y=1.0)
     right.set_title(f"Accuracy: best {best['accuracy']:.1%} in epoch {best['epoch']}", y=1.0)
