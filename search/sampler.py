@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from typing import Any
 
 import optuna
@@ -89,38 +89,64 @@ class _Halving(optuna.pruners.BasePruner):
 
 
 class _SnapshotSampler(optuna.samplers.TPESampler):
-    """TPE that reads the study once a trial, and each trial's parameters once.
+    """TPE that reads the study once a trial, and each finished trial once.
 
-    By itself it reads all trials for each group, to see running ones, and goes through all of them to find
-    the groups.
+    By itself it reads and judges all trials for each group of parameters, of which there are ten, to see
+    running trials.
     """
 
-    _grouped = -1  # number of the last trial that the groups are known of, as are those of all before
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._read: dict[int, _ReadTrial] = {}
+        self._grouped = 0  # of so many trials from the first on the groups are known
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         moment = study.get_trials(deepcopy=False)
-        fresh: Any = _Snapshot(study, moment[self._grouped + 1 :])
+        fresh: Any = _Snapshot(study, moment[self._grouped :])
         unfinished = (other.number for other in moment if not other.state.is_finished())
-        self._grouped = max(self._grouped, min(unfinished, default=len(moment)) - 1)
+        self._grouped = max(self._grouped, min(unfinished, default=len(moment)))
         return super().infer_relative_search_space(fresh, trial)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        snapshot: Any = _Snapshot(study, study.get_trials(deepcopy=False))
+        snapshot: Any = _Snapshot(study, [self._once(t) for t in study.get_trials(deepcopy=False)])
         return super().sample_relative(snapshot, trial, search_space)
+
+    def _once(self, trial: FrozenTrial) -> _ReadTrial:
+        if trial.number in self._read:
+            return self._read[trial.number]
+        read = _ReadTrial(trial)
+        if trial.state.is_finished():
+            self._read[trial.number] = read
+        return read
+
+
+class _ReadTrial:
+    """A trial whose most used properties are computed once."""
+
+    def __init__(self, trial: FrozenTrial) -> None:
+        self._trial = trial
+        self.number, self.state, self.params = trial.number, trial.state, trial.params
+        self.constraints, self.system_attrs = trial.constraints, trial.system_attrs
+        # Pruned trials are ordered by the last step and its value.
+        last = trial.last_step
+        self.intermediate_values = {} if last is None else {last: trial.intermediate_values[last]}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._trial, name)
 
 
 class _Snapshot:
     """A study whose trials are these."""
 
-    def __init__(self, study: Study, trials: list[FrozenTrial]) -> None:
+    def __init__(self, study: Study, trials: Sequence[FrozenTrial | _ReadTrial]) -> None:
         self._study, self._trials = study, trials
         self.direction = study.direction
 
     def _get_trials(
         self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
-    ) -> list[FrozenTrial]:
+    ) -> list[FrozenTrial | _ReadTrial]:
         return [trial for trial in self._trials if states is None or trial.state in states]
 
     def __getattr__(self, name: str) -> Any:

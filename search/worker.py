@@ -50,6 +50,8 @@ from search.storage import (
 from search.study import HOME, load_study, quiet_optuna, settings_of
 
 if TYPE_CHECKING:
+    import torch
+
     from search.objective import Objective
 
 __all__ = ["Worker", "WorkerTask", "work"]
@@ -102,7 +104,7 @@ def _work(task: WorkerTask, stop: threading.Event) -> None:
     from search.objective import Objective
     from search.stores import artifact_store, artifacts_of
     from zoo.data import load_dataset, split_from_json
-    from zoo.training.device import free_memory, pick_device
+    from zoo.training.device import pick_device
 
     quiet_optuna()
     torch.set_num_threads(task.threads)
@@ -132,10 +134,7 @@ def _work(task: WorkerTask, stop: threading.Event) -> None:
     here = socket.gethostname()
     host = "" if study.user_attrs.get(HOME, here) == here else here
     study.sampler = make_sampler(settings.seed, task.number, len(study.get_trials(deepcopy=False)), host)
-    worker = Worker(study, storage, objective, task.total, stop)
-    # What is there by now stays: collections after each trial needn't look at it.
-    gc.collect()
-    gc.freeze()
+    worker = Worker(study, storage, objective, task.total, stop, device)
     while not stop.is_set() and (task.deadline is None or time.time() < task.deadline):
         try:
             if not worker.turn():
@@ -155,18 +154,22 @@ def _work(task: WorkerTask, stop: threading.Event) -> None:
                     return
                 with storage_errors(task.places):
                     raise
-        finally:
-            free_memory(device)
 
 
 class Worker:
     """Takes one trial after the other; what a lost database leaves undone is done when it is back."""
 
     def __init__(
-        self, study: Study, storage: RDBStorage, objective: Objective, total: int, stop: threading.Event
+        self,
+        study: Study,
+        storage: RDBStorage,
+        objective: Objective,
+        total: int,
+        stop: threading.Event,
+        device: torch.device,
     ) -> None:
         self._study, self._storage, self._objective = study, storage, objective
-        self._total, self._stop = total, stop
+        self._total, self._stop, self._device = total, stop, device
         self._left: optuna.Trial | None = None
 
     def turn(self) -> bool:
@@ -175,6 +178,17 @@ class Worker:
         Raises:
             StorageInternalError: the database is lost; the next turn takes up from there.
         """
+        from zoo.training.device import free_memory
+
+        try:
+            return self._turn()
+        finally:
+            free_memory(self._device)
+            # What is left stays, the trials above all: collections, of which pictures cause many, needn't
+            # look at it again.
+            gc.freeze()
+
+    def _turn(self) -> bool:
         if self._left is not None:
             give_up(self._left, LOST)
             self._left = None

@@ -108,7 +108,7 @@ def soak(storage_url: str, folder: Path, trials: int) -> tuple[list[float], list
         checkpoints=places.checkpoints,
         artifacts=FileSystemArtifactStore(places.artifacts),
     )
-    worker = Worker(study, storage, objective, trials, threading.Event())
+    worker = Worker(study, storage, objective, trials, threading.Event(), torch.device("cpu"))
     seconds, memory = [], []
     process = psutil.Process()
     with mock.patch("search.objective.Trainer", _Untrained):

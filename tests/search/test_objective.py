@@ -78,7 +78,8 @@ class Bench:
             artifacts=FileSystemArtifactStore(artifacts),
             **options,
         )
-        self.worker = Worker(self.study, storage, self.objective, options["total"], self.stop)
+        cpu = torch.device("cpu")
+        self.worker = Worker(self.study, storage, self.objective, options["total"], self.stop, cpu)
 
     def run(self, attributes: dict[str, Any] | None = None, **changes: Any) -> FrozenTrial:
         """Run the smallest network, or one with changed parameters; returns the trial."""
