@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     import torch
 
-    from zoo.console import stderr, stdout
+    from zoo.console import progress_bar, stderr, stdout
     from zoo.evaluate_pairs import figures_table
     from zoo.networks.siamese import SIAMESE
     from zoo.training.device import pick_device
@@ -74,17 +74,22 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"{checkpoint}: an interrupted run is kept there; required: --resume to go on with it, or its "
             "removal to begin anew"
         )
-    trainer = PairTrainer(
-        network,
-        recipe,
-        objective,
-        data,
-        preprocess,
-        device=device,
-        checkpoint=checkpoint,
-        identity={"config": config.to_json()},
-    )
     try:
+        with progress_bar(console) as bar:
+            task = bar.add_task(
+                "features", total=None, status="of the frozen backbone", visible=objective.frozen
+            )
+            trainer = PairTrainer(
+                network,
+                recipe,
+                objective,
+                data,
+                preprocess,
+                device=device,
+                checkpoint=checkpoint,
+                identity={"config": config.to_json()},
+                on_features=lambda done, total: bar.update(task, completed=done, total=total),
+            )
         held = HeldOut(held_rows, options.split, options.split_seed, options.held_out, seen)
         card = _train(trainer, config, folder, held, console)
     except KeyboardInterrupt:

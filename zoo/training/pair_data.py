@@ -24,7 +24,8 @@ class Objective:
         loss: `pair` (binary cross-entropy), `contrastive`, `triplet` (two hinges) or `both` (pair, triplet).
         classification: weight of the cross-entropy of the labels; 0 where the network names no expressions.
         frozen: the backbone stays as it is; its features are computed once, of `views` variations of a face.
-        views: the first is the face itself, the others are augmented.
+        views: the first is the face itself, the others are augmented; where augmentation only flips, the
+            second is its mirror image, and there is no third.
     """
 
     loss: str = "both"
@@ -60,6 +61,16 @@ class PairData:
     def listed(self) -> bool:
         """Whether lists rather than sets of faces are trained with."""
         return self.pairs is not None or self.triplets is not None
+
+    @property
+    def seen(self) -> np.ndarray:
+        """The rows that training meets, in order: int64 (M,); where there are lists, those in them."""
+        if not self.listed:
+            return np.unique(self.train)
+        members = [] if self.pairs is None else [self.pairs.first, self.pairs.second]
+        if self.triplets is not None:
+            members += [self.triplets.first, self.triplets.second, self.triplets.odd]
+        return np.unique(np.concatenate(members))
 
 
 def check_objective(objective: Objective, data: PairData) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -32,6 +32,8 @@ from zoo.training.pair_measure import best_threshold
 from zoo.training.recipe import Recipe, learning_rate_factor
 
 __all__ = ["PairEpoch", "PairTrainer"]
+
+_FEATURE_ROWS = 512
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ class PairTrainer:
             faces balanced. `mixup` is not used.
         preprocess: what the network sees of a face.
         identity: plain values that a checkpoint must have been written with.
+        on_features: called with the faces that a frozen backbone has described, and how many it has to.
 
     Raises:
         ConfigError: the objective needs votes, or distances, that are not there.
@@ -87,6 +90,7 @@ class PairTrainer:
         device: torch.device,
         checkpoint: Path | None = None,
         identity: dict[str, object] | None = None,
+        on_features: Callable[[int, int], None] | None = None,
     ) -> None:
         check_objective(objective, data)
         self.recipe, self.objective, self.data, self.device = recipe, objective, data, device
@@ -115,7 +119,7 @@ class PairTrainer:
             None if votes is None else torch.from_numpy(np.array(votes, dtype=np.float32)).to(device)
         )
         self._resume()
-        self._features = self._frozen_features() if objective.frozen else None
+        self._features = self._frozen_features(on_features) if objective.frozen else None
 
     @property
     def best(self) -> PairEpoch | None:
@@ -289,26 +293,39 @@ class PairTrainer:
         accuracy = float(((scores >= best_threshold(scores, pairs.same)) == pairs.same).mean())
         return loss, float(roc_auc_score(pairs.same, scores)), accuracy
 
-    def _frozen_features(self) -> Tensor:
+    def _frozen_features(self, on_features: Callable[[int, int], None] | None) -> Tensor:
         """Features of every view of every face that is trained with or selects: float32 (views, rows, D)."""
-        data, recipe = self.data, self.recipe
-        lists = [data.held_out.first, data.held_out.second, data.train]
-        needed = np.unique(np.concatenate(lists))
-        generator = torch.Generator().manual_seed(recipe.seed)
+        data, augmentation = self.data, self.recipe.augmentation
+        generator = torch.Generator().manual_seed(self.recipe.seed)
+        train = data.seen
+        rows = [np.unique(np.concatenate([data.held_out.first, data.held_out.second, train]))]
+        only_flips = not augmentation.warps and not augmentation.erase * augmentation.strength
+        views_at_most = 1 + augmentation.flip if only_flips else self.objective.views
+        rows += [train] * (min(self.objective.views, views_at_most) - 1)
+        total, done = sum(map(len, rows)), 0
         views: list[Tensor] = []
-        for number in range(self.objective.views):
+        for number, needed in enumerate(rows):
             faces = data.dataset.faces[needed]
-            if number:
-                flipped = (
-                    torch.rand(len(faces), generator=generator) < 0.5 if recipe.augmentation.flip else None
-                )
-                varied = augment(
-                    torch.from_numpy(faces), recipe.augmentation, flipped=flipped, generator=generator
-                )
+            if number and only_flips:
+                faces = faces[:, :, ::-1].copy()
+            elif number:
+                flipped = torch.rand(len(faces), generator=generator) < 0.5 if augmentation.flip else None
+                varied = augment(torch.from_numpy(faces), augmentation, flipped=flipped, generator=generator)
                 faces = varied.round().clamp(0, 255).byte().numpy()
-            found = backbone_features(self.network, faces, self.preprocess, self.device, self._precision)
-            whole = torch.zeros((len(data.dataset), found.shape[1]))
-            whole[torch.from_numpy(needed)] = found
+            whole: Tensor | None = None
+            for start in range(0, len(needed), _FEATURE_ROWS):
+                part = slice(start, start + _FEATURE_ROWS)
+                found = backbone_features(
+                    self.network, faces[part], self.preprocess, self.device, self._precision
+                )
+                if whole is None:
+                    # Rows that no later view needs keep the features of the face itself.
+                    whole = views[0].clone() if views else torch.zeros((len(data.dataset), found.shape[1]))
+                whole[torch.from_numpy(needed[part])] = found
+                done += len(found)
+                if on_features:
+                    on_features(done, total)
+            assert whole is not None
             views.append(whole)
         return torch.stack(views).to(self.device)
 

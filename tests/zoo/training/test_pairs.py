@@ -15,6 +15,7 @@ from zoo.errors import ConfigError
 from zoo.networks.comparison import EmbeddingConfig
 from zoo.networks.parametric import ParametricConfig
 from zoo.networks.siamese import SIAMESE, comparison_from_json
+from zoo.training.embed import backbone_features
 from zoo.training.pair_data import Objective, PairData
 from zoo.training.pair_losses import all_pairs, contrastive_loss, pair_loss, triplet_loss, vote_triplets
 from zoo.training.pair_measure import (
@@ -48,7 +49,14 @@ def dataset():
 
 
 def make_trainer(
-    dataset, *, config=SMALL, recipe=RECIPE, objective=None, lists=(None, None), checkpoint=None
+    dataset,
+    *,
+    config=SMALL,
+    recipe=RECIPE,
+    objective=None,
+    lists=(None, None),
+    checkpoint=None,
+    on_features=None,
 ):
     train, held = np.arange(220), np.arange(220, 300)
     torch.manual_seed(recipe.seed)
@@ -62,6 +70,7 @@ def make_trainer(
         device=torch.device("cpu"),
         checkpoint=checkpoint,
         identity={"config": config.to_json()},
+        on_features=on_features,
     )
 
 
@@ -249,6 +258,29 @@ def test_a_frozen_backbone_stays_as_it_is(dataset, config):
     assert len(list(trainer.epochs())) == 2
     for name, value in trainer.finish().backbone.state_dict().items():
         assert torch.equal(before[name], value)
+
+
+def test_a_frozen_backbone_that_sees_flips_only_has_two_views_of_the_listed_faces(dataset):
+    pairs = make_pairs(dataset, np.arange(0, 220, 3), count=64, seed=0)
+    recipe = dataclasses.replace(RECIPE, epochs=1, augmentation=Augmentation(strength=0.0))
+    told = []
+    trainer = make_trainer(
+        dataset,
+        recipe=recipe,
+        objective=Objective(loss="pair", classification=0.0, frozen=True),
+        lists=(pairs, None),
+        on_features=lambda done, total: told.append((done, total)),
+    )
+    listed = np.unique(np.concatenate([pairs.first, pairs.second]))
+    held_out = np.unique(np.concatenate([trainer.data.held_out.first, trainer.data.held_out.second]))
+    assert told[-1] == (2 * len(listed) + len(held_out),) * 2
+    faces = torch.from_numpy(dataset.faces[listed])
+    for view, images in enumerate((faces, faces.flip(2))):
+        expected = backbone_features(
+            trainer.network, images.numpy(), trainer.preprocess, trainer.device, trainer._precision
+        )
+        torch.testing.assert_close(trainer._features[view, torch.from_numpy(listed)], expected)
+    assert len(trainer._features) == 2 and len(list(trainer.epochs())) == 1
 
 
 @pytest.mark.parametrize("loss", ["triplet", "both"])
