@@ -208,8 +208,8 @@ def starting_points(limits: Limits, classes: int, faces: int) -> list[tuple[dict
     """Parameters and user attributes of the trials that a study begins with.
 
     They are the published parametric networks within the limits, cheapest first, and then the widest plain
-    network (widths doubling over four stages, of two convolutions each or else of one) within the limits,
-    which is a point of the search space.
+    network within them (widths doubling over four stages, or nearly, of two convolutions each or else of
+    one), which is a point of the search space.
     """
     points = []
     sizes = _batch_sizes(faces)
@@ -231,13 +231,19 @@ def starting_points(limits: Limits, classes: int, faces: int) -> list[tuple[dict
 
 
 def _widest_plain(limits: Limits, classes: int) -> ParametricConfig | None:
-    for repeats in ((1, 2, 2, 2), (1, 1, 1, 1)):
-        for first in reversed(_widths(1, limits)):
-            widths = tuple(first << stage for stage in range(4))
-            plain = ParametricConfig(classes=classes, widths=widths, repeats=repeats)
-            within = all(width in _widths(stage, limits) for stage, width in enumerate(widths, start=1))
-            if within and limits.allow(count(plain)):
-                return plain
+    """The widest that can be sampled; where none within the limits doubles its widths, one that nearly
+    does."""
+    for doubling in (True, False):
+        for repeats in ((1, 2, 2, 2), (1, 1, 1, 1)):
+            for first in reversed(_widths(1, limits)):
+                doubled = [first << stage for stage in range(4)]
+                widths = tuple(
+                    max(width for width in _widths(stage, limits) if width <= most)
+                    for stage, most in enumerate(doubled, start=1)
+                )
+                plain = ParametricConfig(classes=classes, widths=widths, repeats=repeats)
+                if (list(widths) == doubled or not doubling) and limits.allow(count(plain)):
+                    return plain
     return None
 
 

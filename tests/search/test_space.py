@@ -161,7 +161,7 @@ def test_studies_begin_with_the_published_networks_within_limits(macs: int | Non
     assert [costs[name].macs for name in names] == sorted(costs[name].macs for name in names)
 
 
-@pytest.mark.parametrize("macs", [100_000_000, 30_000_000, 8_000_000])
+@pytest.mark.parametrize("macs", [100_000_000, 30_000_000, 8_000_000, 3_000_000, 1_000_000])
 def test_studies_begin_with_the_widest_plain_network_too(macs: int) -> None:
     limits = Limits(macs)
     (params,) = [params for params, attributes in starting_points(limits, 7, 28_709) if not attributes]
