@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -109,8 +108,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = stderr()
     for note in (*dataset.notes, *split.notes):
         console.print(f"note: {note}", soft_wrap=True, style="yellow")
-    # What ends jobs on clusters ends a run as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with storage_errors(places):
             _search_and_export(options, places, settings, dataset, split, started, timeout)

@@ -1,5 +1,6 @@
 """What every `python -m` command shares: how it ends. It knows nothing of what the commands do."""
 
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
@@ -11,9 +12,10 @@ __all__ = ["run_command"]
 def run_command(main: Callable[[Sequence[str] | None], int]) -> None:
     """Run `main(None)` and exit with its status.
 
-    A `ZooError` prints one line on stderr and exits 2; Ctrl-C exits 130. Neither shows a traceback.
-    A closed pipe (`| head`) ends quietly.
+    A `ZooError` prints one line on stderr and exits 2; Ctrl-C, or SIGTERM, which ends jobs on clusters,
+    exits 130. None shows a traceback. A closed pipe (`| head`) ends quietly.
     """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         status = main(None)
     except ZooError as error:

@@ -355,3 +355,19 @@ def test_onnx_into_an_absent_folder_is_a_clear_error(tmp_path: Path) -> None:
 def test_saved_models_load(place: Path) -> None:
     network, card = load_model(place / "models" / "tiny0")
     assert not network.training and card.name == "tiny0"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_command_that_is_told_to_stop_says_so_without_a_traceback(number: signal.Signals) -> None:
+    code = (
+        "import time; from zoo.command import run_command\n"
+        "def main(argv):\n    print('ready', flush=True); time.sleep(60)\n"
+        "run_command(main)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130 and errors == "interrupted\n"
