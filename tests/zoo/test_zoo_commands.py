@@ -364,10 +364,9 @@ def test_a_command_that_is_told_to_stop_says_so_without_a_traceback(number: sign
         "def main(argv):\n    print('ready', flush=True); time.sleep(60)\n"
         "run_command(main)"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None and process.stdout.readline() == "ready\n"
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=30)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", code], env=ENVIRONMENT, **pipes) as process:  # type: ignore[call-overload]
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=30)
     assert process.returncode == 130 and errors == "interrupted\n"
