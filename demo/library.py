@@ -70,7 +70,6 @@ class Library:
         for name, folder in available(extra).items():
             try:
                 predictor = Predictor.load(folder)
-                predictor.optimize()
                 entries.append(Entry(name, folder, predictor.card, _milliseconds(predictor)))
             except ZooError as error:
                 skipped.append(str(error))

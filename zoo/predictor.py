@@ -3,8 +3,6 @@ share."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +13,10 @@ from torch import Tensor, nn
 from zoo.card import Card
 from zoo.data.batches import evaluation_batches
 from zoo.data.channels import Preprocess
-from zoo.data.dataset import FACE_SIZE
 from zoo.models import load_model, resolve
 
 __all__ = ["Predictor"]
 
-# Of logits: what folding batch norm into convolutions may change by rounding.
-_TOLERANCE = 1e-3
 _SHIFTS = ((0, 0), (0, 2), (0, -2), (2, 0), (-2, 0))
 
 
@@ -39,7 +34,6 @@ class Predictor:
             device=self.device, memory_format=torch.channels_last
         )
         self.preprocess = Preprocess(card.channels, card.mean, card.std).to(self.device)
-        self._forward: Callable[[Tensor], Tensor] = self.network
 
     @classmethod
     def load(
@@ -52,29 +46,6 @@ class Predictor:
         """
         return cls(*load_model(resolve(name_or_folder, extra=extra)), device=device)
 
-    def optimize(self) -> bool:
-        """Answer with the network's operations fused from now on; only on a CPU, and only if they agree.
-
-        With batch norm folded into the convolutions and the activations behind them, one face takes about
-        half the time, and small networks take less than by ONNX Runtime (`tests/benchmarks/inference.py`).
-
-        Returns:
-            Whether it answers so now.
-        """
-        if self.device.type != "cpu":
-            return False
-        faces = np.random.default_rng(0).integers(0, 256, (3, FACE_SIZE, FACE_SIZE), dtype=np.uint8)
-        expected = self.logits(faces)
-        example = next(iter(evaluation_batches(faces[:2], self.preprocess, device=self.device)))
-        with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # tracing warns of every shape that a network reads
-            traced = torch.jit.freeze(torch.jit.trace(self.network, example, check_trace=False))
-            self._forward = torch.jit.optimize_for_inference(traced)
-        if np.abs(self.logits(faces) - expected).max() <= _TOLERANCE:
-            return True
-        self._forward = self.network
-        return False
-
     def logits(self, faces: np.ndarray, *, tta: bool = False, batch_size: int | None = None) -> np.ndarray:
         """What the network answers.
 
@@ -86,9 +57,9 @@ class Predictor:
             float32 (N, classes).
         """
         if not tta:
-            return self._run(self._forward, faces, batch_size)
+            return self._run(self.network, faces, batch_size)
         views = [_shifted(faces, *shift) for shift in _SHIFTS]
-        answers = [self._run(self._forward, view, batch_size) for v in views for view in (v, v[:, :, ::-1])]
+        answers = [self._run(self.network, view, batch_size) for v in views for view in (v, v[:, :, ::-1])]
         return np.stack(answers).mean(axis=0, dtype=np.float32)
 
     def probabilities(self, faces: np.ndarray, *, tta: bool = False) -> np.ndarray:
@@ -99,9 +70,8 @@ class Predictor:
         """The input of the network's last linear layer, float32 (N, D), of faces uint8 (N, 48, 48)."""
         return self._run(self.network.features, faces, batch_size)
 
-    def _run(
-        self, function: Callable[[Tensor], Tensor], faces: np.ndarray, batch_size: int | None
-    ) -> np.ndarray:
+    def _run(self, function: object, faces: np.ndarray, batch_size: int | None) -> np.ndarray:
+        assert callable(function)
         parts: list[Tensor] = []
         with torch.inference_mode():
             for images in evaluation_batches(

@@ -25,7 +25,7 @@ def measure(data: Path | None) -> list[Figure]:
         os.environ["EXPRESSION_SEARCH_CACHE"] = folder
 
         def ours() -> float:
-            return float(len(parse_fer2013(path)))
+            return float(len(parse_fer2013(path)[0]))
 
         def usual() -> float:
             table = pd.read_csv(path)

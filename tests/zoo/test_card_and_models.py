@@ -187,19 +187,6 @@ def test_the_predictor_keeps_its_promises(saved: Path) -> None:
     assert predictor.logits(faces[:0]).shape == (0, 7)
 
 
-def test_fused_operations_answer_as_the_network_does(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    faces, _ = draw_faces(20, seed=5)
-    plain, fused = Predictor.load(saved), Predictor.load(saved)
-    assert fused.optimize()
-    for count in (0, 1, 20):
-        expected = plain.logits(faces[:count])
-        np.testing.assert_allclose(fused.logits(faces[:count]), expected, atol=1e-4)
-    np.testing.assert_allclose(fused.logits(faces, tta=True), plain.logits(faces, tta=True), atol=1e-4)
-    assert np.array_equal(fused.features(faces), plain.features(faces))
-    monkeypatch.setattr("zoo.predictor._TOLERANCE", -1.0)
-    assert not fused.optimize() and np.array_equal(fused.logits(faces), plain.logits(faces))
-
-
 def test_more_views_answer_alike_for_a_face_and_its_mirror_image(saved: Path) -> None:
     predictor = Predictor.load(saved)
     faces, _ = draw_faces(8, seed=2)
