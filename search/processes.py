@@ -20,8 +20,8 @@ __all__ = ["Crew", "plan_devices", "plan_workers"]
 # So many deaths within this time mean that something is wrong that a new process doesn't mend.
 _MOST_DEATHS, _DEATH_SECONDS = 10, 300
 
-# glibc gives large blocks back to the system at once and then pays for their pages again in every step:
-# keeping them trains 5% (bfloat16) to 20% (float32) faster on a CPU.
+# glibc gives large blocks back to the system at once and then pays for their pages again in every step of a
+# training on a CPU; it is to keep them.
 _MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 33)}
 
 
