@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -50,12 +52,19 @@ def backbone_features(
     preprocess: Preprocess,
     device: torch.device,
     precision: torch.dtype,
+    on_batch: Callable[[int], None] | None = None,
 ) -> Tensor:
-    """The backbone's features of faces uint8 (N, 48, 48), in evaluation mode: float32 (N, D), on the CPU."""
+    """The backbone's features of faces uint8 (N, 48, 48), in evaluation mode: float32 (N, D), on the CPU.
+
+    Args:
+        on_batch: called after each batch with the number of its faces.
+    """
     network.eval()
     parts = []
     with torch.inference_mode(), autocast(device, precision):
         batches = evaluation_batches(faces, preprocess, batch_size=_EVALUATION_BATCH, device=device)
         for images in batches:
             parts.append(network.features(images).float().cpu())
+            if on_batch:
+                on_batch(len(images))
     return torch.cat(parts)

@@ -33,8 +33,6 @@ from zoo.training.recipe import Recipe, learning_rate_factor
 
 __all__ = ["PairEpoch", "PairTrainer"]
 
-_FEATURE_ROWS = 512
-
 
 @dataclass(frozen=True)
 class PairEpoch:
@@ -303,6 +301,13 @@ class PairTrainer:
         views_at_most = 1 + augmentation.flip if only_flips else self.objective.views
         rows += [train] * (min(self.objective.views, views_at_most) - 1)
         total, done = sum(map(len, rows)), 0
+
+        def count(described: int) -> None:
+            nonlocal done
+            done += described
+            if on_features:
+                on_features(done, total)
+
         views: list[Tensor] = []
         for number, needed in enumerate(rows):
             faces = data.dataset.faces[needed]
@@ -312,20 +317,12 @@ class PairTrainer:
                 flipped = torch.rand(len(faces), generator=generator) < 0.5 if augmentation.flip else None
                 varied = augment(torch.from_numpy(faces), augmentation, flipped=flipped, generator=generator)
                 faces = varied.round().clamp(0, 255).byte().numpy()
-            whole: Tensor | None = None
-            for start in range(0, len(needed), _FEATURE_ROWS):
-                part = slice(start, start + _FEATURE_ROWS)
-                found = backbone_features(
-                    self.network, faces[part], self.preprocess, self.device, self._precision
-                )
-                if whole is None:
-                    # Rows that no later view needs keep the features of the face itself.
-                    whole = views[0].clone() if views else torch.zeros((len(data.dataset), found.shape[1]))
-                whole[torch.from_numpy(needed[part])] = found
-                done += len(found)
-                if on_features:
-                    on_features(done, total)
-            assert whole is not None
+            found = backbone_features(
+                self.network, faces, self.preprocess, self.device, self._precision, count
+            )
+            # Rows that no later view needs keep the features of the face itself.
+            whole = views[0].clone() if views else torch.zeros((len(data.dataset), found.shape[1]))
+            whole[torch.from_numpy(needed)] = found
             views.append(whole)
         return torch.stack(views).to(self.device)
 
