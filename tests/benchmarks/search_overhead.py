@@ -23,12 +23,12 @@ from optuna.artifacts import FileSystemArtifactStore
 
 from search.objective import Objective
 from search.sampler import make_pruner, make_sampler
-from search.settings import StudySettings
 from search.storage import Patience, Places, open_storage
 from search.study import create_study, load_study, quiet_optuna
 from search.worker import Worker
 from tests.benchmarks.measure import Figure
 from tests.search.postgres import PostgresServer, find_postgres
+from tests.search.synthetic import settings
 from zoo.command import run_command
 from zoo.console import stderr, stdout
 from zoo.data import make_split
@@ -83,24 +83,16 @@ def soak(storage_url: str, folder: Path, trials: int) -> tuple[list[float], list
     torch.set_num_threads(1)
     dataset = drawn_dataset(70, 70, 70)
     split = make_split(dataset)
-    settings = StudySettings(
-        data=dataset.name,
-        fingerprint=dataset.fingerprint,
-        drawn=True,
-        classes=dataset.classes,
-        split_kind=split.kind,
-        split_seed=split.seed,
-        epochs=_EPOCHS,
-        max_macs=60_000_000,
-        max_parameters=None,
-    )
+    study_settings = settings(epochs=_EPOCHS)
     places = Places("soak", storage_url, folder)
-    create_study(places, settings, split)
+    create_study(places, study_settings, split)
     storage = open_storage(places, patience=Patience(60))
-    study = load_study(places, sampler=make_sampler(0, 0, 0), pruner=make_pruner(settings), storage=storage)
+    study = load_study(
+        places, sampler=make_sampler(0, 0, 0), pruner=make_pruner(study_settings), storage=storage
+    )
     places.artifacts.mkdir(exist_ok=True)
     objective = Objective(
-        settings,
+        study_settings,
         dataset,
         split,
         total=trials,

@@ -26,9 +26,9 @@ from scipy import stats
 
 from search.objective import Objective
 from search.sampler import make_pruner, make_sampler
-from search.settings import StudySettings
 from search.study import quiet_optuna
 from tests.benchmarks.measure import Figure
+from tests.search.synthetic import settings
 from zoo.command import run_command
 from zoo.console import progress_bar, stderr, stdout
 from zoo.data import make_split
@@ -84,16 +84,9 @@ def run_study(arm: str, seed: int, size: _Size) -> _Run:
     torch.set_num_threads(1)
     dataset = drawn_dataset(size.training, size.validation, 7)
     split = make_split(dataset)
-    settings = StudySettings(
-        data=dataset.name,
-        fingerprint=dataset.fingerprint,
-        drawn=True,
-        classes=dataset.classes,
-        split_kind=split.kind,
-        split_seed=split.seed,
+    study_settings = settings(
         epochs=_EPOCHS,
         max_macs=size.macs,
-        max_parameters=None,
         pruner="none" if arm == "ours, no pruning" else "halving",
         seed=seed,
     )
@@ -101,7 +94,7 @@ def run_study(arm: str, seed: int, size: _Size) -> _Run:
         "random, our pruner": optuna.samplers.RandomSampler(seed),
         "Optuna's defaults": optuna.samplers.TPESampler(seed=seed),
     }
-    pruner = optuna.pruners.MedianPruner() if arm == "Optuna's defaults" else make_pruner(settings)
+    pruner = optuna.pruners.MedianPruner() if arm == "Optuna's defaults" else make_pruner(study_settings)
     with tempfile.TemporaryDirectory() as folder:
         study = optuna.create_study(
             storage=f"sqlite:///{folder}/study.db",
@@ -110,7 +103,7 @@ def run_study(arm: str, seed: int, size: _Size) -> _Run:
             pruner=pruner,
         )
         objective = Objective(
-            settings,
+            study_settings,
             dataset,
             split,
             total=100_000,
@@ -122,7 +115,7 @@ def run_study(arm: str, seed: int, size: _Size) -> _Run:
         def stop_when_done(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
             objective.forget()
             curves = _curves(study)
-            if settings.pruner == "none":
+            if study_settings.pruner == "none":
                 done = len(curves) >= size.trials
             else:
                 done = sum(map(len, curves)) >= size.epochs and len(curves) >= size.trials

@@ -15,7 +15,9 @@ from zoo.training.pictures import BLUES, GRAY, INK, save_image
 
 __all__ = ["confusion_picture"]
 
-_CELL, _EDGE, _GAP = 66, 16, 8
+# Pixels: of a cell at least, and of the whole matrix at least.
+_CELL, _SIDE = 66, 400
+_EDGE, _GAP = 16, 8
 _TITLE = 34
 
 
@@ -27,7 +29,7 @@ def confusion_picture(
     Args:
         metrics: as `zoo.training.evaluate.measure` returns them.
         classes: names in the order of `metrics["confusion"]`.
-        path: of the PNG; a cell has 66×66 pixels.
+        path: of the PNG; the matrix has 400×400 pixels at least, and a cell 66×66.
         part: which faces these are, for the title, such as `PublicTest`.
     """
     counts = np.asarray(metrics["confusion"], dtype=float)
@@ -40,22 +42,23 @@ def confusion_picture(
     rows = [f"{name}\n{total:,.0f} faces" for name, total in zip(classes, totals, strict=True)]
     text, small, heading = _font(13), _font(10), _font(15)
     widest = max(text.getlength(name) for name in classes)
-    upright = widest > _CELL - 4
-    side = _CELL * len(classes)
+    cell = max(_CELL, _SIDE // len(classes))
+    upright = widest > cell - 4
+    side = cell * len(classes)
     left = _EDGE + 20 + round(max(text.getlength(line) for row in rows for line in row.split("\n"))) + _GAP
     below = _GAP + (round(widest) if upright else 16) + _GAP + 20
     width = max(left + side + _EDGE, 2 * _EDGE + round(heading.getlength(title)))
     image = Image.new("RGB", (width, _TITLE + side + below + _EDGE), "white")
     draw = ImageDraw.Draw(image)
     for row, column in np.ndindex(*shares.shape):
-        x, y, share = left + column * _CELL, _TITLE + row * _CELL, shares[row, column]
-        draw.rectangle((x, y, x + _CELL - 2, y + _CELL - 2), fill=_shade(round(share * 100)))
+        x, y, share = left + column * cell, _TITLE + row * cell, shares[row, column]
+        draw.rectangle((x, y, x + cell - 2, y + cell - 2), fill=_shade(round(share * 100)))
         colour = "white" if share > 0.5 else INK if counts[row, column] else GRAY
-        middle = x + _CELL // 2 - 1
-        draw.text((middle, y + 25), f"{share:.0%}", colour, text, anchor="mm")
-        draw.text((middle, y + 46), f"{counts[row, column]:,.0f}", colour, small, anchor="mm")
+        middle = x + cell // 2 - 1
+        draw.text((middle, y + cell // 2 - 8), f"{share:.0%}", colour, text, anchor="mm")
+        draw.text((middle, y + cell // 2 + 13), f"{counts[row, column]:,.0f}", colour, small, anchor="mm")
     for number, (name, label) in enumerate(zip(classes, rows, strict=True)):
-        middle = number * _CELL + _CELL // 2 - 1
+        middle = number * cell + cell // 2 - 1
         draw.multiline_text((left - _GAP, _TITLE + middle), label, INK, text, anchor="rm", align="right")
         if upright:
             _write_upwards(image, name, text, left + middle, _TITLE + side + _GAP)
