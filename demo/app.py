@@ -146,6 +146,32 @@ def _told_step_by_step(handler: Callable[..., Iterator[Any]]) -> Callable[..., I
     return answer
 
 
+class _Cancellation:
+    """Which visitors want their long work to end.
+
+    Gradio's `cancels` ends the work as well, but a step that is on its way by then replaces the word that it
+    was cancelled. Here that word is the last step of the work itself.
+    """
+
+    def __init__(self) -> None:
+        self._asked: set[str | None] = set()
+
+    def begin(self, request: gr.Request) -> str:
+        self._asked.discard(request.session_hash)
+        return message("Waiting", "Others are before you.")
+
+    def ask(self, request: gr.Request) -> None:
+        self._asked.add(request.session_hash)
+
+    def end(self, steps: Iterator[str], request: gr.Request) -> Iterator[str]:
+        """The steps up to the one at which the visitor cancels."""
+        for step in steps:
+            if request.session_hash in self._asked:
+                yield message("Cancelled")
+                return
+            yield step
+
+
 def _photo_tab(page: _Page) -> None:
     library = page.library
     start = message("Choose a picture", "Every face in it is found and read.")
@@ -303,7 +329,6 @@ def _video_tab(page: _Page) -> None:
                 message("Choose pictures", "A table of all their faces, to save as CSV."), elem_id="many-out"
             )
 
-    @_told_step_by_step
     def watched(path: str | None, name: str) -> Iterator[str]:
         latest = None
         for count, latest in enumerate(watch_film(path, page.library.predictor(name))):
@@ -312,21 +337,29 @@ def _video_tab(page: _Page) -> None:
         if latest is not None:
             yield film_page(latest)
 
-    @_told_step_by_step
     def read(paths: list[str] | None, name: str) -> Iterator[str]:
         so_far: list[Any] = []
         for total, so_far in read_many(paths, page.library.predictor(name)):
             yield _progress(len(so_far) / total, f"{len(so_far)} of {total} pictures")
         yield batch_page(so_far)
 
-    for go, halt, handler, source, answer in (
-        (watch_button, watch_stop, watched, film, film_answer),
-        (read_button, read_stop, read, files, many_answer),
-    ):
-        running = go.click(
-            handler, [source, network], answer, api_visibility="private", show_progress="hidden"
-        )
-        halt.click(lambda: message("Cancelled"), None, answer, cancels=[running], api_visibility="private")
+    _long_work(watch_button, watch_stop, watched, [film, network], film_answer)
+    _long_work(read_button, read_stop, read, [files, network], many_answer)
+
+
+def _long_work(
+    go: gr.Button, halt: gr.Button, work: Callable[..., Iterator[str]], sources: list[Any], answer: gr.HTML
+) -> None:
+    """One button starts the work, whose steps are shown in `answer`, and another ends it."""
+    cancellation = _Cancellation()
+
+    @_told_step_by_step
+    def steps(source: Any, name: str, request: gr.Request) -> Iterator[str]:
+        yield from cancellation.end(work(source, name), request)
+
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    go.click(cancellation.begin, None, answer, queue=False, **quiet).then(steps, sources, answer, **quiet)
+    halt.click(cancellation.ask, None, None, queue=False, **quiet)
 
 
 def _progress(share: float, words: str) -> str:

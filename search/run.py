@@ -24,6 +24,8 @@ _MACS_CPU, _MACS_DRAWN = 100_000_000, 3_000_000
 # With a timeout, so much of the time is for the search; the rest trains the best network in full.
 _SEARCH_SHARE = 0.5
 _FINAL_EPOCHS_TIMED = 100
+# Of the time, what is kept for the pictures of the study after a search, and for the summary after an export.
+_PICTURES_SECONDS, _SUMMARY_SECONDS = 15.0, 4.0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -142,11 +144,13 @@ def _search_and_export(
 
     console = stderr()
     workers = plan_workers(options.workers, options.device)
-    deadline = None if timeout is None else started + timeout
     exports = options.export if options.export is not None else (3 if timeout is None else 1)
-    search_ends = None
+    deadline = search_ends = None
     if timeout is not None:
-        search_ends = started + timeout * (_SEARCH_SHARE if exports else 0.98)
+        deadline = started + timeout - min(_SUMMARY_SECONDS, 0.1 * timeout)
+        search_ends = started + _SEARCH_SHARE * timeout
+        if not exports:
+            search_ends = deadline - min(_PICTURES_SECONDS, 0.3 * timeout)
     study = create_study(places, settings, split)
     keep_artifacts(study, options.artifacts)
     done = len(finished_trials(study))
@@ -185,6 +189,7 @@ def _search_and_export(
             crew.stop()
             with storage_errors(places):
                 save_page(study, places)
+    pictures = write_pictures(study, places.folder / "report")
     chosen = top_trials(study, exports)
     cards = []
     if chosen:
@@ -203,7 +208,6 @@ def _search_and_export(
             models=options.models,
             console=console,
         )
-    pictures = write_pictures(study, places.folder / "report")
     print_summary(stdout(), study, cards, options.models, places, pictures)
 
 
