@@ -15,7 +15,7 @@ from optuna_dashboard.artifact import get_artifact_path
 
 from search.recovery import REASON
 from zoo.training.confusion import confusion_picture
-from zoo.training.pictures import learning_curves
+from zoo.training.pictures import learning_curves_in_frame
 
 __all__ = ["upload_trial"]
 
@@ -51,7 +51,9 @@ def upload_trial(trial: optuna.Trial, classes: tuple[str, ...], store: ArtifactS
         (folder / "config.json").write_text(json.dumps(described, indent=1) + "\n", encoding="utf-8")
         upload("config.json")
         if curve:
-            learning_curves(curve, folder / "curves.png", width=_WIDTH)
+            epochs = attributes["recipe"]["epochs"]
+            picture = folder / "curves.png"
+            learning_curves_in_frame(curve, picture, epochs=epochs, classes=len(classes), width=_WIDTH)
             lines.append(f"![learning curves]({upload('curves.png')})")
         if curve and metrics:
             confusion_picture(metrics, classes, folder / "confusion.png", part="validation")

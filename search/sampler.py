@@ -7,6 +7,7 @@ import math
 from collections.abc import Container, Sequence
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.study import Study
@@ -65,12 +66,13 @@ class _Halving(optuna.pruners.BasePruner):
         )
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        return self._halving.prune(study, trial) or self._is_behind(study, trial)
-
-    def _is_behind(self, study: Study, trial: FrozenTrial) -> bool:
         epoch = trial.last_step
         if epoch is None or not self._is_rung(epoch):
             return False
+        snapshot: Any = _Snapshot(study, study.get_trials(deepcopy=False))
+        return self._halving.prune(snapshot, trial) or self._is_behind(snapshot, trial, epoch)
+
+    def _is_behind(self, study: Study, trial: FrozenTrial, epoch: int) -> bool:
         finished = sorted(
             other.intermediate_values[epoch]
             for other in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
@@ -99,18 +101,23 @@ class _SnapshotSampler(optuna.samplers.TPESampler):
         super().__init__(**options)
         self._read: dict[int, _ReadTrial] = {}
         self._grouped = 0  # of so many trials from the first on the groups are known
+        self._moment: tuple[int, list[FrozenTrial]] = -1, []
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        moment = study.get_trials(deepcopy=False)
-        fresh: Any = _Snapshot(study, moment[self._grouped :])
-        unfinished = (other.number for other in moment if not other.state.is_finished())
-        self._grouped = max(self._grouped, min(unfinished, default=len(moment)))
+        trials = study.get_trials(deepcopy=False)
+        self._moment = trial.number, trials
+        fresh: Any = _Snapshot(study, trials[self._grouped :])
+        unfinished = (other.number for other in trials if not other.state.is_finished())
+        self._grouped = max(self._grouped, min(unfinished, default=len(trials)))
         return super().infer_relative_search_space(fresh, trial)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        snapshot: Any = _Snapshot(study, [self._once(t) for t in study.get_trials(deepcopy=False)])
+        # It comes right after the groups of the same trial.
+        number, trials = self._moment
+        assert number == trial.number
+        snapshot: Any = _Snapshot(study, [self._once(other) for other in trials])
         return super().sample_relative(snapshot, trial, search_space)
 
     def _once(self, trial: FrozenTrial) -> _ReadTrial:
@@ -121,9 +128,31 @@ class _SnapshotSampler(optuna.samplers.TPESampler):
             self._read[trial.number] = read
         return read
 
+    def _get_internal_repr(
+        self, trials: Sequence[Any], search_space: dict[str, BaseDistribution], study: Any
+    ) -> dict[str, np.ndarray]:
+        names = tuple(search_space)
+        rows = []
+        for trial in trials:
+            if not isinstance(trial, _ReadTrial):
+                return super()._get_internal_repr(list(trials), search_space, study)
+            if names not in trial.rows:
+                params = self._get_params(trial, study)  # type: ignore[arg-type]
+                known = all(name in params for name in names)
+                trial.rows[names] = (
+                    [search_space[name].to_internal_repr(params[name]) for name in names] if known else None
+                )
+            if (row := trial.rows[names]) is not None:
+                rows.append(row)
+        return {name: np.asarray([row[at] for row in rows]) for at, name in enumerate(names)}
+
 
 class _ReadTrial:
-    """A trial whose most used properties are computed once."""
+    """A trial whose most used properties are computed once.
+
+    Attributes:
+        rows: by names of a group its values as TPE takes them, None where the trial lacks one.
+    """
 
     def __init__(self, trial: FrozenTrial) -> None:
         self._trial = trial
@@ -132,6 +161,7 @@ class _ReadTrial:
         # Pruned trials are ordered by the last step and its value.
         last = trial.last_step
         self.intermediate_values = {} if last is None else {last: trial.intermediate_values[last]}
+        self.rows: dict[tuple[str, ...], list[float] | None] = {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._trial, name)
@@ -148,6 +178,11 @@ class _Snapshot:
         self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
     ) -> list[FrozenTrial | _ReadTrial]:
         return [trial for trial in self._trials if states is None or trial.state in states]
+
+    def get_trials(
+        self, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial | _ReadTrial]:
+        return self._get_trials(deepcopy, states)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._study, name)

@@ -25,6 +25,7 @@ __all__ = [
     "INK",
     "ORANGE",
     "learning_curves",
+    "learning_curves_in_frame",
     "new_figure",
     "reliability_diagram",
     "save_figure",
@@ -44,36 +45,97 @@ def learning_curves(history: list[dict[str, Any]], path: Path, *, width: float =
         path: of the PNG, 420 pixels high.
         width: of the PNG in hundreds of pixels.
     """
-    epochs = [entry["epoch"] for entry in history]
-    best = max(history, key=lambda entry: entry["accuracy"])
-    figure = new_figure(width, 4.2, margins=(0.55, 0.2, 0.55, 0.4))
-    left, right = figure.subplots(1, 2, gridspec_kw={"wspace": 0.2})
-    marker = "o" if len(history) == 1 else None
-    for axes, lines in (
-        (left, (("train_loss", "training (augmented)", ORANGE), ("loss", "validation", BLUE))),
-        (
-            right,
+    curves = _Curves(width)
+    curves.show(history)
+    for axes in curves.figure.axes:
+        axes.relim()
+        axes.autoscale_view()
+    save_figure(curves.figure, path, palette=True)
+
+
+def learning_curves_in_frame(
+    history: list[dict[str, Any]], path: Path, *, epochs: int, classes: int, width: float = 10.0
+) -> None:
+    """`learning_curves` in a frame that is the same for all runs of as many epochs and classes.
+
+    Runs can be compared by a glance. As the frame is drawn once, a picture takes a ninth of the time. Not for
+    several threads at once.
+
+    Args:
+        epochs: that fit in; a run may have fewer.
+        classes: the loss of guessing among them is at three quarters of the height; what is above the frame
+            is cut off.
+    """
+    _frame(width, epochs, classes).draw(history, path)
+
+
+class _Curves:
+    """Both axes without values."""
+
+    def __init__(self, width: float) -> None:
+        self.figure = new_figure(width, 4.2, margins=(0.55, 0.2, 0.55, 0.4))
+        self.loss, self.accuracy = self.figure.subplots(1, 2, gridspec_kw={"wspace": 0.2})
+        self.lines = {}
+        for axes, lines in (
+            (self.loss, (("train_loss", "training (augmented)", ORANGE), ("loss", "validation", BLUE))),
             (
-                ("train_accuracy", "training (augmented)", ORANGE),
-                ("accuracy", "validation", BLUE),
-                ("macro_f1", "validation, macro F1", GREEN),
+                self.accuracy,
+                (
+                    ("train_accuracy", "training (augmented)", ORANGE),
+                    ("accuracy", "validation", BLUE),
+                    ("macro_f1", "validation, macro F1", GREEN),
+                ),
             ),
-        ),
-    ):
-        for name, label, colour in lines:
-            values = [entry[name] for entry in history]
-            axes.plot(epochs, values, color=colour, label=label, linewidth=1.8, marker=marker)
-        axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-        axes.yaxis.set_major_locator(MaxNLocator(5))
-        axes.grid(color=GRID)
-    left.set_title("Loss: cross-entropy, nats", y=1.0)
-    right.set_title(f"Accuracy: best {best['accuracy']:.1%} in epoch {best['epoch']}", y=1.0)
-    right.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    right.plot(best["epoch"], best["accuracy"], "o", color=BLUE, markersize=7, markeredgecolor="white")
-    left.legend(frameon=False)
-    right.legend(frameon=False, loc="lower right")
-    save_figure(figure, path, palette=True)
+        ):
+            for name, label, colour in lines:
+                (self.lines[name],) = axes.plot([], [], color=colour, label=label, linewidth=1.8)
+            axes.set_xlabel("epoch")
+            axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+            axes.yaxis.set_major_locator(MaxNLocator(5))
+            axes.grid(color=GRID)
+        (self.best,) = self.accuracy.plot([], [], "o", color=BLUE, markersize=7, markeredgecolor="white")
+        self.loss.set_title("Loss: cross-entropy, nats", y=1.0)
+        self.accuracy.set_title("Accuracy", y=1.0)
+        self.accuracy.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        self.loss.legend(frameon=False, loc="upper right")
+        self.accuracy.legend(frameon=False, loc="lower right")
+
+    def show(self, history: list[dict[str, Any]]) -> None:
+        epochs = [entry["epoch"] for entry in history]
+        for name, line in self.lines.items():
+            line.set_data(epochs, [entry[name] for entry in history])
+            line.set_marker("o" if len(history) == 1 else "")
+        best = max(history, key=lambda entry: entry["accuracy"])
+        self.best.set_data([best["epoch"]], [best["accuracy"]])
+        self.accuracy.title.set_text(f"Accuracy: best {best['accuracy']:.1%} in epoch {best['epoch']}")
+
+
+class _Frame:
+    """Curves whose axes are drawn already, and don't change."""
+
+    def __init__(self, width: float, epochs: int, classes: int) -> None:
+        self._curves = _Curves(width)
+        loss, accuracy = self._curves.loss, self._curves.accuracy
+        for axes in (loss, accuracy):
+            axes.set_xlim(0.5, epochs + 0.5)
+        loss.set_ylim(0, np.log(classes) / 0.75)
+        accuracy.set_ylim(0, 1)
+        accuracy.legend(frameon=False, loc="upper left")
+        self._moving = [*self._curves.lines.values(), self._curves.best, accuracy.title]
+        for artist in self._moving:
+            artist.set_animated(True)
+        self._canvas = _draw(self._curves.figure)
+        self._empty = self._canvas.copy_from_bbox(self._curves.figure.bbox)
+
+    def draw(self, history: list[dict[str, Any]], path: Path) -> None:
+        self._curves.show(history)
+        self._canvas.restore_region(self._empty)
+        for artist in self._moving:
+            artist.axes.draw_artist(artist)
+        save_image(_image_of(self._canvas), path)
+
+
+_frame = cache(_Frame)
 
 
 def reliability_diagram(
@@ -133,6 +195,10 @@ def new_figure(
 
 def save_figure(figure: Figure, path: Path, *, palette: bool = False) -> None:
     """Draw a figure in the house style and `save_image` it."""
+    save_image(_image_of(_draw(figure)), path, palette=palette)
+
+
+def _draw(figure: Figure) -> FigureCanvasAgg:
     for axes in figure.axes:
         axes.title.set(color=INK, fontsize=11)
         axes.spines[["top", "right"]].set_visible(False)
@@ -142,7 +208,11 @@ def save_figure(figure: Figure, path: Path, *, palette: bool = False) -> None:
     canvas = figure.canvas
     assert isinstance(canvas, FigureCanvasAgg)
     canvas.draw()
-    save_image(Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB"), path, palette=palette)
+    return canvas
+
+
+def _image_of(canvas: FigureCanvasAgg) -> Image.Image:
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
 
 def save_image(image: Image.Image, path: Path, *, palette: bool = True) -> None:
