@@ -166,6 +166,7 @@ def serve(
             )
     except OSError as error:
         raise ConfigError(f"--host {host} --port {port}: cannot be listened on ({error})") from error
+    library.accelerate()
     return blocks, public or address
 
 

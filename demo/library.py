@@ -3,35 +3,38 @@
 from __future__ import annotations
 
 import logging
-import time
-from dataclasses import dataclass, field
+import threading
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
+from demo.runtime import export_to_cache, milliseconds, use_faster
 from zoo.card import Card
-from zoo.data.dataset import FACE_SIZE
 from zoo.errors import WeightsError, ZooError
 from zoo.models import CARD, available
 from zoo.predictor import Predictor
 
 __all__ = ["Entry", "Library"]
 
-_RUNS = 7
 
-
-@dataclass(frozen=True)
+@dataclass
 class Entry:
     """One saved model.
 
     Attributes:
-        milliseconds: for one face on this machine, the shortest of seven: others may be computing, too.
+        exported: whether ONNX Runtime could run it, too.
+        milliseconds: for one face on this machine.
     """
 
     name: str
     folder: Path
-    card: Card
+    predictor: Predictor
+    exported: bool
     milliseconds: float
+
+    @property
+    def card(self) -> Card:
+        """The model's card."""
+        return self.predictor.card
 
     @property
     def label(self) -> str:
@@ -52,7 +55,6 @@ class Library:
 
     entries: dict[str, Entry]
     skipped: tuple[str, ...] = ()
-    _predictors: dict[str, Predictor] = field(default_factory=dict)
 
     @classmethod
     def open(cls, extra: Path | None = None) -> Library:
@@ -66,21 +68,38 @@ class Library:
         """
         if extra is not None and not extra.is_dir():
             raise WeightsError(f"--models {extra}: there is no such folder")
-        entries, skipped, predictors = [], [], {}
+        entries, skipped = [], []
         for name, folder in available(extra).items():
             try:
                 predictor = Predictor.load(folder)
-                entries.append(Entry(name, folder, predictor.card, _milliseconds(predictor)))
             except ZooError as error:
                 skipped.append(str(error))
                 logging.getLogger(__name__).warning("left out: %s", error)
             else:
-                predictors[name] = predictor
+                exported = use_faster(predictor, folder)
+                entries.append(Entry(name, folder, predictor, exported, milliseconds(predictor)))
         if not entries:
             reasons = "; ".join(skipped) or f"required: a folder with NAME/{CARD} in it, by --models"
             raise WeightsError(f"no saved model can be used; {reasons}")
         entries.sort(key=lambda entry: (entry.card.data.get("drawn", False), -entry.card.accuracy))
-        return cls({entry.name: entry for entry in entries}, tuple(skipped), predictors)
+        return cls({entry.name: entry for entry in entries}, tuple(skipped))
+
+    def accelerate(self) -> threading.Thread:
+        """Export the models that the cache lacks, and run them by ONNX Runtime if that is faster.
+
+        Returns:
+            The thread that does so in the background.
+        """
+
+        def run() -> None:
+            for entry in self.entries.values():
+                if not entry.exported and export_to_cache(entry.folder):
+                    entry.exported = use_faster(entry.predictor, entry.folder)
+                    entry.milliseconds = milliseconds(entry.predictor)
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        return thread
 
     @property
     def default(self) -> str:
@@ -101,15 +120,4 @@ class Library:
         name = name or self.default
         if name not in self.entries:
             raise WeightsError(f"network {name!r} is unknown; known are {', '.join(self.entries)}")
-        return self._predictors[name]
-
-
-def _milliseconds(predictor: Predictor) -> float:
-    face = np.zeros((1, FACE_SIZE, FACE_SIZE), np.uint8)
-    predictor.probabilities(face)
-    times = []
-    for _ in range(_RUNS):
-        start = time.perf_counter()
-        predictor.probabilities(face)
-        times.append(time.perf_counter() - start)
-    return min(times) * 1000
+        return self.entries[name].predictor

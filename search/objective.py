@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from search.recovery import DOUBLED, FINISHED, PROPOSAL, REASON, SURPLUS, is_doubled, is_poison
 from search.settings import StudySettings
 from search.space import Limits, Proposal, suggest
+from search.storage import transaction
 from zoo.data.dataset import FaceDataset, Split
 from zoo.errors import ConfigError
 from zoo.networks import count
@@ -90,15 +91,7 @@ class Objective:
         if self._surplus(trial, others):
             trial.set_user_attr(REASON, SURPLUS)
             raise SurplusTrialError
-        proposal = suggest(
-            trial,
-            classes=len(self._settings.classes),
-            limits=self._limits,
-            epochs=self._settings.epochs,
-            faces=len(self._split.train),
-            seed=self._settings.seed,
-            soft_labels=self._settings.soft_labels,
-        )
+        proposal = self._propose(trial)
         cost = count(proposal.config)
         attributes = {
             "config": proposal.config.to_json(),
@@ -107,11 +100,12 @@ class Objective:
             "macs": cost.macs,
             PROPOSAL: proposal.fingerprint,
         }
-        for name, value in attributes.items():
-            trial.set_user_attr(name, value)
         excesses = self._limits.excess(cost)
-        for name, excess in excesses.items():
-            trial.set_constraint(f"{name} over the limit", excess)
+        with transaction(trial.study):
+            for name, value in attributes.items():
+                trial.set_user_attr(name, value)
+            for name, excess in excesses.items():
+                trial.set_constraint(f"{name} over the limit", excess)
         over = [f"{name} {getattr(cost, name):,}" for name, excess in excesses.items() if excess > 0]
         if over:
             raise self._pruned(trial, f"over the limit: {', '.join(over)}")
@@ -125,6 +119,19 @@ class Objective:
         """Remove the checkpoint of the last trial: its outcome is stored."""
         if self._checkpoint is not None:
             self._checkpoint.unlink(missing_ok=True)
+
+    def _propose(self, trial: optuna.Trial) -> Proposal:
+        trial.relative_params  # noqa: B018  samples now, not while the storage is locked
+        with transaction(trial.study):
+            return suggest(
+                trial,
+                classes=len(self._settings.classes),
+                limits=self._limits,
+                epochs=self._settings.epochs,
+                faces=len(self._split.train),
+                seed=self._settings.seed,
+                soft_labels=self._settings.soft_labels,
+            )
 
     def _train(self, trial: optuna.Trial, proposal: Proposal, checkpoint: Path) -> float:
         trainer, failure = None, ""
@@ -196,14 +203,18 @@ class Objective:
              "macro_f1": round(r.macro_f1, 4), "seconds": round(r.seconds, 2)}
             for r in trainer.history
         ]  # fmt: skip
-        trial.set_user_attr("curve", curve)
-        trial.set_user_attr("macro_f1", curve[-1]["macro_f1"])
-        trial.set_user_attr("seconds", round(trainer.seconds, 2))
+        attributes = {
+            "curve": curve,
+            "macro_f1": curve[-1]["macro_f1"],
+            "seconds": round(trainer.seconds, 2),
+        }
         if answers:
             rows = self._split.validation
             logits = trainer.logits(self._dataset.faces[rows])
-            metrics = measure(logits, self._dataset.labels[rows], self._dataset.classes)
-            trial.set_user_attr("metrics", metrics)
+            attributes["metrics"] = measure(logits, self._dataset.labels[rows], self._dataset.classes)
+        with transaction(trial.study):
+            for name, value in attributes.items():
+                trial.set_user_attr(name, value)
 
     def _pruned(self, trial: optuna.Trial, reason: str) -> optuna.TrialPruned:
         trial.set_user_attr(REASON, reason)

@@ -15,7 +15,9 @@ from typing import Any
 import optuna
 import sqlalchemy
 import sqlalchemy.exc
+import sqlalchemy.orm
 from optuna.storages import RDBStorage
+from optuna.study import Study
 
 from zoo.errors import ZooError
 
@@ -30,6 +32,7 @@ __all__ = [
     "quiet_optuna",
     "settle",
     "storage_errors",
+    "transaction",
 ]
 
 HEARTBEAT_SECONDS = 20
@@ -199,11 +202,60 @@ def open_storage(places: Places, *, create: bool = False, patience: Patience | N
                 raise StudyError(f"storage {places.shown} can't be opened: {lost_reason(error)}") from None
         except (ImportError, ValueError) as error:
             raise StudyError(f"storage {places.shown} can't be opened: {lost_reason(error)}") from None
+    storage.scoped_session = sqlalchemy.orm.scoped_session(
+        sqlalchemy.orm.sessionmaker(bind=storage.engine, class_=_Session)
+    )
     if path is None and patience is not None:
         _reconnect(storage.engine, patience)
     if path is not None and (create or patience is not None):
         _share_sqlite(storage.engine)
     return storage
+
+
+@contextlib.contextmanager
+def transaction(study: Study) -> Iterator[None]:
+    """Write what is recorded within as one transaction; a trial's parameters and figures are some fifty.
+
+    Only on a storage that `open_storage` has opened; on any other each is written by itself, as Optuna does.
+    SQLite is locked meanwhile: nothing may be computed within.
+    """
+    sessions = getattr(getattr(study._storage, "_backend", None), "scoped_session", None)
+    session = sessions() if sessions is not None else None
+    if not isinstance(session, _Session) or session.held:
+        yield
+        return
+    session.held = True
+    try:
+        yield
+        session.held = False
+        session.commit()
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        raise optuna.exceptions.StorageInternalError(f"the transaction failed: {error}") from error
+    finally:
+        session.held = False
+        session.close()
+
+
+class _Session(sqlalchemy.orm.Session):
+    """A session whose commits can be held back.
+
+    Attributes:
+        held: whether commits and closings wait for the end of a `transaction`.
+    """
+
+    held = False
+
+    def commit(self) -> None:
+        if not self.held:
+            super().commit()
+
+    def close(self) -> None:
+        if not self.held:
+            super().close()
+        else:
+            # Optuna writes attributes past the session: what it has read is to be read again.
+            self.flush()
+            self.expire_all()
 
 
 def _reconnect(engine: sqlalchemy.Engine, patience: Patience) -> None:

@@ -64,18 +64,12 @@ def export_onnx(predictor: Predictor, path: Path) -> float:
         The largest difference to PyTorch's probabilities over the faces tried.
 
     Raises:
-        ConfigError: the `onnx` extra isn't installed, or the file can't be written.
+        ConfigError: the file can't be written.
         WeightsError: onnxruntime's answers differ from PyTorch's.
     """
-    try:
-        import onnx
-        import onnxruntime
-        import onnxscript  # noqa: F401  torch's exporter needs it
-    except ImportError as error:
-        raise ConfigError(
-            f"{error.name} isn't installed; required: pip install 'expression-search[onnx]'"
-        ) from None
     import numpy as np
+    import onnx
+    import onnxruntime
     import torch
 
     if not path.parent.is_dir():  # before the work, not after it

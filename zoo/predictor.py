@@ -4,6 +4,7 @@ share."""
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,6 +16,9 @@ from zoo.data.batches import evaluation_batches
 from zoo.data.channels import Preprocess
 from zoo.models import load_model, resolve
 
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
 __all__ = ["Predictor"]
 
 _SHIFTS = ((0, 0), (0, 2), (0, -2), (2, 0), (-2, 0))
@@ -25,7 +29,11 @@ class Predictor:
 
     Attributes:
         card, classes, network, preprocess: as saved.
+        session: of ONNX Runtime with an export of this model (`zoo.export_onnx`), which computes
+            `probabilities` where it is set.
     """
+
+    session: InferenceSession | None = None
 
     def __init__(self, network: nn.Module, card: Card, *, device: str | torch.device = "cpu") -> None:
         self.device = torch.device(device)
@@ -64,6 +72,9 @@ class Predictor:
 
     def probabilities(self, faces: np.ndarray, *, tta: bool = False) -> np.ndarray:
         """Calibrated probabilities, float32 (N, classes), of faces uint8 (N, 48, 48)."""
+        session = self.session
+        if session is not None and not tta:
+            return np.asarray(session.run(None, {"faces": faces})[0])
         return softmax(self.logits(faces, tta=tta) / self.card.temperature, axis=1)
 
     def features(self, faces: np.ndarray, *, batch_size: int | None = None) -> np.ndarray:

@@ -14,6 +14,15 @@ from demo.library import Library
 from tests.demo.running import running, write_film
 from tests.saved_models import save_untrained_comparison, train_small
 from zoo.comparison import Comparer
+from zoo.data.cache import CACHE_VARIABLE
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Exports of models that are gone tomorrow don't go to the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(CACHE_VARIABLE, str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import optuna
 import pytest
@@ -33,7 +34,7 @@ from search.recovery import (
     requeue_lost,
     worker_identity,
 )
-from search.storage import Patience, Places, open_storage
+from search.storage import Patience, Places, is_lost, lost_reason, open_storage, transaction
 from search.study import quiet_optuna
 
 
@@ -252,3 +253,40 @@ def test_identities_survive_json_and_name_the_machine() -> None:
     me = worker_identity()
     assert json.loads(json.dumps(me)) == me
     assert me["host"] == socket.gethostname() and me["pid"] == os.getpid()
+
+
+def test_a_transaction_is_seen_as_a_whole_or_not_at_all(study: optuna.Study, tmp_path: Path) -> None:
+    def recorded() -> dict[str, Any]:
+        places = Places("s", f"sqlite:///{tmp_path}/study.db", tmp_path)
+        return optuna.load_study(study_name="s", storage=open_storage(places)).trials[0].user_attrs
+
+    trial = study.ask()
+    with transaction(study):
+        trial.suggest_int("x", 1, 1)
+        trial.set_user_attr("a", 1)
+        with transaction(study):  # of a caller's caller: the outermost counts
+            trial.set_user_attr("b", 2)
+        assert recorded() == {}
+        # What is written is read at once by the one who wrote it.
+        assert study.trials[0].user_attrs == {"a": 1, "b": 2} and study.trials[0].params == {"x": 1}
+    assert recorded() == {"a": 1, "b": 2}
+    with pytest.raises(ZeroDivisionError), transaction(study):
+        trial.set_user_attr("c", 3)
+        raise ZeroDivisionError
+    assert recorded() == {"a": 1, "b": 2}
+    trial.set_user_attr("d", 4)
+    assert recorded() == {"a": 1, "b": 2, "d": 4}
+
+
+def test_a_transaction_that_fails_is_a_lost_database(study: optuna.Study) -> None:
+    trial = study.ask()
+    lost = sqlalchemy.exc.OperationalError("COMMIT", {}, Exception("server closed the connection"))
+    with (
+        mock.patch("sqlalchemy.orm.Session.commit", side_effect=lost),
+        pytest.raises(optuna.exceptions.StorageInternalError) as caught,
+        transaction(study),
+    ):
+        trial.set_user_attr("a", 1)
+    assert is_lost(caught.value) and "server closed" in lost_reason(caught.value)
+    trial.set_user_attr("b", 2)
+    assert study.trials[0].user_attrs == {"b": 2}

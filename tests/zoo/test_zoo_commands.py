@@ -340,13 +340,6 @@ def test_onnx_has_its_preprocessing_inside(tmp_path: Path, capsys: pytest.Captur
     assert json.loads(properties["classes"]) == list(predictor.classes) and properties["name"] == "tiny0"
 
 
-def test_onnx_without_its_extra_is_a_clear_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setitem(sys.modules, "onnxscript", None)
-    with pytest.raises(ConfigError, match=r"onnxscript isn't installed; required: pip install .*\[onnx\]"):
-        export_onnx.main(["tiny0", "--out", str(tmp_path / "tiny.onnx")])
-    assert not list(tmp_path.iterdir())
-
-
 def test_onnx_into_an_absent_folder_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="absent/tiny.onnx: cannot be written"):
         export_onnx.main(["tiny0", "--out", str(tmp_path / "absent" / "tiny.onnx")])
