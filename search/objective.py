@@ -4,7 +4,7 @@ are."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ import torch
 from optuna.artifacts._protocol import ArtifactStore
 from optuna.trial import FrozenTrial, TrialState
 
-from search.recovery import DOUBLED, FINISHED, PROPOSAL, REASON, SURPLUS, is_doubled, is_poison
+from search.recovery import CONTINUES, DOUBLED, FINISHED, PROPOSAL, REASON, SURPLUS, is_doubled, is_poison
 from search.settings import StudySettings
 from search.space import Limits, Proposal, suggest
 from search.storage import transaction
@@ -84,12 +84,7 @@ class Objective:
             SurplusTrialError: the study doesn't need the trial.
         """
         self._checkpoint = None
-        others = trial.study.get_trials(deepcopy=False)
-        if is_doubled(trial, others):
-            trial.set_user_attr(REASON, DOUBLED)
-            raise SurplusTrialError
-        if self._surplus(trial, others):
-            trial.set_user_attr(REASON, SURPLUS)
+        if self._unneeded(trial):
             raise SurplusTrialError
         proposal = self._propose(trial)
         cost = count(proposal.config)
@@ -244,11 +239,21 @@ class Objective:
             raise TrialInterruptedError
         return False
 
-    def _surplus(self, trial: optuna.Trial, others: Sequence[FrozenTrial]) -> bool:
-        """Trials are numbered by the storage, so of all that run at once exactly the right ones see too
-        many."""
+    def _unneeded(self, trial: optuna.Trial) -> bool:
+        """Whether the study doesn't need the trial; the reason is recorded."""
+        retried = CONTINUES in trial.user_attrs
+        if not retried and trial.number < self._total:
+            return False
+        others = trial.study.get_trials(deepcopy=False)
+        if retried and is_doubled(trial, others):
+            trial.set_user_attr(REASON, DOUBLED)
+            return True
+        # Trials are numbered by the storage, so of all that run at once exactly the right ones see too many.
         counted = (*FINISHED, TrialState.RUNNING)
-        return sum(o.state in counted and o.number < trial.number for o in others) >= self._total
+        if sum(other.state in counted and other.number < trial.number for other in others) < self._total:
+            return False
+        trial.set_user_attr(REASON, SURPLUS)
+        return True
 
 
 def _duplicate(trial: optuna.Trial, proposal: Proposal) -> FrozenTrial | None:

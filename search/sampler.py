@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
+from optuna.samplers._tpe.sampler import _split_trials, default_gamma
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
@@ -93,19 +94,19 @@ class _Halving(optuna.pruners.BasePruner):
 class _SnapshotSampler(optuna.samplers.TPESampler):
     """TPE that reads the study once a trial, and each finished trial once.
 
-    By itself it reads and judges all trials for each group of parameters, of which there are ten, to see
-    running trials.
+    By itself it reads, judges and divides all trials for each group of parameters, of which there are ten, to
+    see running trials.
     """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._read: dict[int, _ReadTrial] = {}
         self._grouped = 0  # of so many trials from the first on the groups are known
-        self._moment: tuple[int, list[FrozenTrial]] = -1, []
+        self._snapshot: _Snapshot | None = None
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         trials = study.get_trials(deepcopy=False)
-        self._moment = trial.number, trials
+        self._snapshot = _Snapshot(study, [self._once(other) for other in trials])
         fresh: Any = _Snapshot(study, trials[self._grouped :])
         unfinished = (other.number for other in trials if not other.state.is_finished())
         self._grouped = max(self._grouped, min(unfinished, default=len(trials)))
@@ -114,11 +115,21 @@ class _SnapshotSampler(optuna.samplers.TPESampler):
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        # It comes right after the groups of the same trial.
-        number, trials = self._moment
-        assert number == trial.number
-        snapshot: Any = _Snapshot(study, [self._once(other) for other in trials])
+        snapshot: Any = self._snapshot  # made for this trial: Optuna infers and samples in a row
         return super().sample_relative(snapshot, trial, search_space)
+
+    def _sample(
+        self, study: Any, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        if not isinstance(study, _Snapshot):
+            return super()._sample(study, trial, search_space)
+        below, above = (
+            self._build_parzen_estimator(study, search_space, part, handle_below=first)  # type: ignore[arg-type]
+            for part, first in zip(study.divided(trial.number), (True, False), strict=True)
+        )
+        candidates = below.sample(self._rng.rng, self._n_ei_candidates)
+        best = self._compare(candidates, self._compute_acquisition_func(candidates, below, above))
+        return {name: kind.to_external_repr(best[name]) for name, kind in search_space.items()}
 
     def _once(self, trial: FrozenTrial) -> _ReadTrial:
         if trial.number in self._read:
@@ -157,7 +168,9 @@ class _ReadTrial:
     def __init__(self, trial: FrozenTrial) -> None:
         self._trial = trial
         self.number, self.state, self.params = trial.number, trial.state, trial.params
-        self.constraints, self.system_attrs = trial.constraints, trial.system_attrs
+        self.system_attrs = trial.system_attrs
+        excess = sum(value for value in trial.constraints.values() if value > 0)
+        self.constraints = {"excess": excess} if excess > 0 else {}
         # Pruned trials are ordered by the last step and its value.
         last = trial.last_step
         self.intermediate_values = {} if last is None else {last: trial.intermediate_values[last]}
@@ -170,18 +183,27 @@ class _ReadTrial:
 class _Snapshot:
     """A study whose trials are these."""
 
-    def __init__(self, study: Study, trials: Sequence[FrozenTrial | _ReadTrial]) -> None:
+    def __init__(self, study: Study, trials: Sequence[Any]) -> None:
         self._study, self._trials = study, trials
-        self.direction = study.direction
+        self.direction, self.directions = study.direction, study.directions
+        self._divided: tuple[list[Any], list[Any]] | None = None
+
+    def divided(self, number: int) -> tuple[list[Any], list[Any]]:
+        """TPE's good and other trials, without the one that is being sampled."""
+        if self._divided is None:
+            used = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
+            trials = [trial for trial in self._get_trials(states=used) if trial.number != number]
+            finished = sum(trial.state != TrialState.RUNNING for trial in trials)
+            itself: Any = self
+            self._divided = _split_trials(itself, trials, default_gamma(finished))
+        return self._divided
 
     def _get_trials(
         self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
-    ) -> list[FrozenTrial | _ReadTrial]:
+    ) -> list[Any]:
         return [trial for trial in self._trials if states is None or trial.state in states]
 
-    def get_trials(
-        self, deepcopy: bool = True, states: Container[TrialState] | None = None
-    ) -> list[FrozenTrial | _ReadTrial]:
+    def get_trials(self, deepcopy: bool = True, states: Container[TrialState] | None = None) -> list[Any]:
         return self._get_trials(deepcopy, states)
 
     def __getattr__(self, name: str) -> Any:
