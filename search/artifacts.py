@@ -10,10 +10,11 @@ from pathlib import Path
 import optuna
 from optuna.artifacts import upload_artifact
 from optuna.artifacts._protocol import ArtifactStore
-from optuna_dashboard import save_note
+from optuna_dashboard._note import note_ver_key, split_body
 from optuna_dashboard.artifact import get_artifact_path
 
 from search.recovery import REASON
+from search.storage import transaction
 from zoo.training.confusion import confusion_picture
 from zoo.training.pictures import learning_curves_in_frame
 
@@ -70,4 +71,12 @@ def upload_trial(trial: optuna.Trial, classes: tuple[str, ...], store: ArtifactS
                 for name, figures in metrics["per_class"].items():
                     writer.writerow((name, *(round(value, 4) for value in figures.values())))
             upload("per_class.csv")
-    save_note(trial, "\n\n".join(lines) + "\n")
+    _save_first_note(trial, "\n\n".join(lines) + "\n")
+
+
+def _save_first_note(trial: optuna.Trial, note: str) -> None:
+    """As optuna-dashboard's `save_note`, which reads the notes of all trials to find earlier ones of this."""
+    attributes = {note_ver_key(trial._trial_id): 1, **split_body(note, trial._trial_id)}
+    with transaction(trial.study):
+        for name, value in attributes.items():
+            trial.storage.set_study_system_attr(trial.study._study_id, name, value)
