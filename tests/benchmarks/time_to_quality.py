@@ -18,13 +18,13 @@ __all__ = ["measure"]
 def measure(data: Path | None) -> list[Figure]:
     """Validation accuracy of the network that `search.run --timeout 60m` exports, and the minutes it took."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "search.run", "--timeout", "60m", "--models", folder]
-        command += ["--storage", f"sqlite:///{folder}/study.db", "--study", "hour", "--max-macs", "30M"]
-        command += ["--data", str(data)] if data else []
+        command = [sys.executable, "-m", "search.run", "--timeout", "60m", "--workers", "2"]
+        command += ["--study", "hour", "--max-macs", "30M"]
+        command += ["--data", str(data.resolve())] if data else []
         started = time.perf_counter()
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=folder)
         minutes = (time.perf_counter() - started) / 60
-        card = Card.load(next(Path(folder).glob(f"*/{CARD}")))
+        card = Card.load(next(Path(folder, "models").glob(f"*/{CARD}")))
     low, high = card.metrics[card.validation]["accuracy_interval"]
     detail = f"{card.name}, 95% interval {low:.4f}–{high:.4f}, {card.macs:,} multiply–accumulates"
     return [
