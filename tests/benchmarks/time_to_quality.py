@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -22,7 +23,9 @@ def measure(data: Path | None) -> list[Figure]:
         command += ["--study", "hour", "--max-macs", "30M"]
         command += ["--data", str(data.resolve())] if data else []
         started = time.perf_counter()
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=folder)
+        # The study lies in the temporary folder; the project is found if it isn't installed, too.
+        environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=folder, env=environment)
         minutes = (time.perf_counter() - started) / 60
         card = Card.load(next(Path(folder, "models").glob(f"*/{CARD}")))
     low, high = card.metrics[card.validation]["accuracy_interval"]
