@@ -86,6 +86,11 @@ class Preprocess(nn.Module):
         stacked = stack_channels(faces.float() / 255, self.channels)
         return (stacked - self.mean) / self.std
 
+    def faces(self, images: Tensor) -> Tensor:
+        """The gray faces that these images were made of, float (N, 48, 48), 0–255; `gray` is a channel."""
+        gray = self.channels.index("gray")
+        return (images[:, gray] * self.std[:, gray] + self.mean[:, gray]) * 255
+
 
 def channel_statistics(
     faces: np.ndarray, channels: tuple[str, ...]

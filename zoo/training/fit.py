@@ -69,7 +69,7 @@ def save_trained(
             "drawn": dataset.drawn,
             "fingerprint": dataset.fingerprint,
             "split": {"kind": split.kind, "seed": split.seed, "rows": sizes},
-            "soft_labels": bool(trainer.recipe.soft_labels and dataset.votes is not None),
+            "soft_labels": trainer.soft_labels,
         },
         recipe=trainer.recipe.to_json(),
         history=[asdict(result) for result in trainer.history],

@@ -24,6 +24,7 @@ from zoo.training.device import autocast, pick_precision
 from zoo.training.evaluate import measure
 from zoo.training.optimization import Plateau, PlateauState, WeightAverage, make_optimizer
 from zoo.training.recipe import Recipe, learning_rate_factor
+from zoo.training.teacher import Teacher
 
 __all__ = ["DivergedError", "EpochResult", "Trainer"]
 
@@ -63,7 +64,9 @@ class Trainer:
         start: weights to begin with instead of a fresh initialisation, as `state_dict()` gives them.
 
     Raises:
-        ConfigError: the config doesn't fit the data set, or the checkpoint belongs to another run.
+        ConfigError: the config or the teacher doesn't fit the data set, or the checkpoint belongs to another
+            run.
+        WeightsError: the recipe's teacher is no saved model.
     """
 
     def __init__(
@@ -88,7 +91,7 @@ class Trainer:
         self.history: list[EpochResult] = []
         self._precision = pick_precision(device) if precision is None else precision
         self._checkpoint = checkpoint
-        self._classes = dataset.classes
+        self._classes, self._has_votes = dataset.classes, dataset.votes is not None
         self._validation = (dataset.faces[split.validation], dataset.labels[split.validation])
         torch.manual_seed(recipe.seed)
         network = build(config)
@@ -112,6 +115,20 @@ class Trainer:
         if recipe.balance == "weighted":
             weights = class_weights(dataset.labels[split.train], config.classes, recipe.balance_strength)
             self._class_weights = weights.to(device)
+        self._teacher = None
+        if recipe.teacher:
+            if "gray" not in config.channels:
+                raise ConfigError(
+                    f"channels is {config.channels}; required with a teacher: gray, from which it sees"
+                )
+            self._teacher = Teacher(
+                recipe.teacher,
+                dataset.classes,
+                dataset.fingerprint,
+                split,
+                device=device,
+                precision=self._precision,
+            )
         self._optimizer = make_optimizer(self.network, recipe)
         self._plateau = Plateau(recipe)
         self._best: dict[str, Tensor] | None = None
@@ -119,6 +136,7 @@ class Trainer:
             "config": config.to_json(),
             "recipe": recipe.to_json(),
             "data": dataset.fingerprint,
+            "teachers": self._teacher.digests if self._teacher else None,
             "train": int(np.bitwise_xor.reduce(split.train * 2654435761 % (1 << 32), initial=0)),
         }
         self._resume()
@@ -131,6 +149,12 @@ class Trainer:
         if self.recipe.keep == "last":
             return self.history[-1]
         return max(self.history, key=lambda result: result.accuracy)
+
+    @property
+    def soft_labels(self) -> bool:
+        """Whether annotators' votes had a part in the targets, a teacher's included."""
+        votes = self.recipe.soft_labels and self._has_votes
+        return votes or (self._teacher is not None and self._teacher.soft_labels)
 
     @property
     def seconds(self) -> float:
@@ -236,15 +260,18 @@ class Trainer:
             rate = recipe.learning_rate * learning_rate_factor(recipe, progress) * self._plateau.factor
             for group in self._optimizer.param_groups:
                 group["lr"] = rate
-            blended = targets
+            aims = targets
+            if self._teacher:
+                taught = self._teacher.probabilities(self.preprocess.faces(images))
+                aims = torch.lerp(aims, taught, recipe.teacher_share)
             if recipe.mixup:
                 share = float(blend.beta(recipe.mixup, recipe.mixup))
                 images = torch.lerp(images.flip(0), images, share)
-                blended = torch.lerp(targets.flip(0), targets, share)
+                aims = torch.lerp(aims.flip(0), aims, share)
             with autocast(self.device, self._precision):
                 logits = network(images).float()
             loss = nn.functional.cross_entropy(
-                logits, blended, weight=self._class_weights, label_smoothing=recipe.label_smoothing
+                logits, aims, weight=self._class_weights, label_smoothing=recipe.label_smoothing
             )
             self._optimizer.zero_grad(set_to_none=True)
             loss.backward()

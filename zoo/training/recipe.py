@@ -42,6 +42,9 @@ class Recipe:
         patience: stop after so many epochs without a better validation accuracy; None never stops early.
         keep: `best` restores the epoch of the best validation accuracy, `last` keeps the last one.
         soft_labels: use annotators' votes as targets where the data set has them.
+        teacher: saved models, names or folders joined by `+`, whose mean answer is part of the target; empty
+            for none.
+        teacher_share: of the target, where there are teachers; the rest is the label.
         augmentation: see `Augmentation`.
         seed: of initialisation, order, augmentation and dropout.
     """
@@ -65,6 +68,8 @@ class Recipe:
     patience: int | None = None
     keep: str = "best"
     soft_labels: bool = False
+    teacher: str = ""
+    teacher_share: float = 0.5
     augmentation: Augmentation = field(default_factory=Augmentation)
     seed: int = 0
 
@@ -85,6 +90,7 @@ class Recipe:
             require(0 <= getattr(self, name) < 1, name, getattr(self, name), "at least 0 and below 1")
         require(0 < self.step_factor <= 1, "step_factor", self.step_factor, "above 0 and at most 1")
         require(0 <= self.balance_strength <= 1, "balance_strength", self.balance_strength, "0 to 1")
+        require(0 <= self.teacher_share <= 1, "teacher_share", self.teacher_share, "0 to 1")
         require(self.patience is None or self.patience >= 1, "patience", self.patience, "None or at least 1")
         require(0 <= self.seed < 2**31, "seed", self.seed, "0 to 2147483647")
 

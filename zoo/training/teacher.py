@@ -1,0 +1,79 @@
+"""Saved models as teachers: what they answer is part of a network's targets; knows no training loop."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from zoo.data.channels import Preprocess
+from zoo.data.dataset import Split
+from zoo.errors import ConfigError
+from zoo.models import load_model, resolve
+from zoo.training.device import autocast
+
+__all__ = ["Teacher"]
+
+
+class Teacher:
+    """The mean calibrated probability of saved models (distillation, arXiv:1503.02531).
+
+    A teacher sees the same augmented faces as the network that learns from it (arXiv:2106.05237).
+
+    Args:
+        names: names or folders of saved models, joined by `+`.
+        classes: of the network that is to learn.
+        split: the faces that it will learn from and be measured on.
+
+    Raises:
+        WeightsError: there is no such model, or it was altered.
+        ConfigError: a model has other classes, or learned from faces that are to select the network.
+    """
+
+    def __init__(
+        self,
+        names: str,
+        classes: tuple[str, ...],
+        fingerprint: str,
+        split: Split,
+        *,
+        device: torch.device,
+        precision: torch.dtype,
+    ) -> None:
+        self._device, self._precision = device, precision
+        self._models = []
+        self.digests: list[str] = []
+        self.soft_labels = False
+        for name in names.split("+"):
+            network, card = load_model(resolve(name))
+            if card.classes != classes:
+                raise ConfigError(
+                    f"teacher {name!r} knows {', '.join(card.classes)}; required: {', '.join(classes)}"
+                )
+            own = (card.data["split"]["kind"], card.data["split"]["seed"], card.data["fingerprint"])
+            if own[0] != split.kind or (split.kind == "random" and own[1:] != (split.seed, fingerprint)):
+                raise ConfigError(
+                    f"teacher {name!r} learned from other parts of the data, perhaps from faces that select "
+                    f"this network; required: a teacher trained with --split {split.kind}"
+                    + (f" --split-seed {split.seed} on the same data" if split.kind == "random" else "")
+                )
+            preprocess = Preprocess(card.channels, card.mean, card.std).to(device)
+            network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self._models.append((network, preprocess, card.temperature))
+            self.digests.append(card.weights_sha256)
+            self.soft_labels = self.soft_labels or bool(card.data.get("soft_labels"))
+
+    def probabilities(self, faces: Tensor) -> Tensor:
+        """What the teachers answer on average.
+
+        Args:
+            faces: float (N, 48, 48), 0–255, on the device.
+
+        Returns:
+            float32 (N, classes), rows summing to 1.
+        """
+        answers = []
+        with torch.no_grad(), autocast(self._device, self._precision):
+            for network, preprocess, temperature in self._models:
+                images = preprocess(faces).contiguous(memory_format=torch.channels_last)
+                answers.append(torch.softmax(network(images).float() / temperature, dim=1))
+        return torch.stack(answers).mean(dim=0)
