@@ -204,9 +204,8 @@ class Objective:
             "seconds": round(trainer.seconds, 2),
         }
         if answers:
-            rows = self._split.validation
-            logits = trainer.logits(self._dataset.faces[rows])
-            attributes["metrics"] = measure(logits, self._dataset.labels[rows], self._dataset.classes)
+            labels = self._dataset.labels[self._split.validation]
+            attributes["metrics"] = measure(trainer.validation_logits(), labels, self._dataset.classes)
         with transaction(trial.study):
             for name, value in attributes.items():
                 trial.set_user_attr(name, value)

@@ -89,6 +89,7 @@ class Trainer:
         self.mean, self.std = channel_statistics(dataset.faces[split.train], config.channels)
         self.preprocess = Preprocess(config.channels, self.mean, self.std).to(device)
         self.history: list[EpochResult] = []
+        self._answers: np.ndarray | None = None
         self._precision = pick_precision(device) if precision is None else precision
         self._checkpoint = checkpoint
         self._classes, self._has_votes = dataset.classes, dataset.votes is not None
@@ -189,7 +190,8 @@ class Trainer:
             rate, train_loss, train_accuracy, cut = self._train(number, on_step)
             if not math.isfinite(train_loss):
                 raise DivergedError(f"the training loss is {train_loss} in epoch {number + 1}")
-            metrics = measure(self.logits(self._validation[0]), self._validation[1], self._classes)
+            self._answers = self.logits(self._validation[0])
+            metrics = measure(self._answers, self._validation[1], self._classes)
             if not math.isfinite(metrics["loss"]):
                 raise DivergedError(f"the validation loss is {metrics['loss']} in epoch {number + 1}")
             result = EpochResult(
@@ -218,6 +220,10 @@ class Trainer:
         network = build(self.config)
         network.load_state_dict(weights)
         return network.eval()
+
+    def validation_logits(self) -> np.ndarray:
+        """What the network answers to the validation faces after its last epoch, float32 (N, classes)."""
+        return self.logits(self._validation[0]) if self._answers is None else self._answers
 
     def logits(self, faces: np.ndarray) -> np.ndarray:
         """What the network answers now (its moving average, if it has one).

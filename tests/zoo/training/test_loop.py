@@ -345,3 +345,17 @@ def test_seconds_are_summed_over_epochs(monkeypatch: pytest.MonkeyPatch) -> None
     trainer = _trainer(replace(RECIPE, epochs=2))
     list(trainer.epochs())
     assert trainer.seconds == sum(result.seconds for result in trainer.history) > 0
+
+
+def test_validation_answers_are_those_of_the_last_epoch(tmp_path: Path) -> None:
+    faces = DATASET.faces[tiny_split(DATASET).validation]
+    trainer = _trainer(replace(RECIPE, epochs=2), checkpoint=tmp_path / "state.pt")
+    for result in trainer.epochs():
+        answers = trainer.validation_logits()
+        np.testing.assert_array_equal(answers, trainer.logits(faces))
+        assert (
+            measure(answers, DATASET.labels[tiny_split(DATASET).validation], DATASET.classes)["loss"]
+            == result.loss
+        )
+    resumed = _trainer(replace(RECIPE, epochs=2), checkpoint=tmp_path / "state.pt")
+    np.testing.assert_array_equal(resumed.validation_logits(), answers)

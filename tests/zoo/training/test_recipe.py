@@ -98,6 +98,8 @@ def test_a_saved_network_of_another_name_gets_the_general_recipe() -> None:
         ("patience", 0, "None or at least 1"),
         ("keep", "first", "best, last"),
         ("soft_labels", "yes", "type bool"),
+        ("teacher", ["a", "b"], "type str"),
+        ("teacher_share", 1.5, "0 to 1"),
         ("seed", -1, "0 to"),
         ("augmentation", 3, "object"),
     ],
