@@ -13,11 +13,15 @@ from zoo.errors import WeightsError
 
 __all__ = ["list_networks", "main"]
 
+_FER2013_FACES = 28_709  # of its Training usage
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """List; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m zoo.list", description=__doc__)
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    form.add_argument("--markdown", action="store_true", help="print a scoreboard in Markdown")
     parser.add_argument("--models", type=Path, metavar="FOLDER", help="also list the saved models in FOLDER")
     options = parser.parse_args(argv)
 
@@ -30,6 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         stderr().print(trouble, style="yellow", soft_wrap=True)
     if options.json:
         print(json.dumps(networks, indent=1))
+        return 0
+    if options.markdown:
+        print("\n".join(_scoreboard(networks)))
         return 0
     table = Table(title="Networks", caption="* measured on other faces than ours, so not comparable")
     table.add_column("name", no_wrap=True)
@@ -59,14 +66,16 @@ def list_networks(extra: Path | None = None) -> tuple[list[dict[str, Any]], list
         extra: a folder with further saved models.
 
     Returns:
-        One entry a network: `name`, `parameters`, `macs`, `published` and `ours` (figures, or None),
-        `weights` (`shipped`, the folder, or None); and one sentence for each saved model that can't be read.
+        One entry a network: `name`, `parameters`, `macs`, `training_pflop` (10¹⁵ operations of its tuned
+        recipe on FER2013, None where there is none), `published` and `ours` (figures, or None), `weights`
+        (`shipped`, the folder, or None); and one sentence for each saved model that can't be read.
     """
     from zoo.card import Card
     from zoo.models import CARD, SHIPPED, available
     from zoo.networks import Cost, count, named, names
     from zoo.networks.figures import PUBLISHED_FIGURES
     from zoo.networks.siamese import SIAMESE
+    from zoo.training.recipes import recipe_for
 
     costs = {name: count(named(name)) for name in names()}
     costs |= {name: config.cost() for name, config in SIAMESE.items()}
@@ -82,10 +91,14 @@ def list_networks(extra: Path | None = None) -> tuple[list[dict[str, Any]], list
         published = PUBLISHED_FIGURES.get(name)
         folder, card = cards.get(name, (None, None))
         weights = None if folder is None else "shipped" if folder.parent == SHIPPED else str(folder)
+        epochs = card.recipe["epochs"] if card else recipe_for(name).epochs
+        # A pass back costs two forward, and a multiply–accumulate is two operations.
+        pflop = 6 * cost.macs * _FER2013_FACES * epochs / 1e15
         return {
             "name": name,
             "parameters": cost.parameters,
             "macs": cost.macs,
+            "training_pflop": None if name in SIAMESE else round(pflop, 3),
             "published": vars(published) if published else None,
             "ours": card and _ours(card),
             "weights": weights,
@@ -105,11 +118,41 @@ def _ours(card: Any) -> dict[str, Any]:
         **{
             name: figures[name] for name in ("accuracy", "accuracy_interval", "balanced_accuracy", "macro_f1")
         },
+        "recall": {name: entry["recall"] for name, entry in figures["per_class"].items()},
         "part": card.validation,
         "data": card.data["name"],
         "drawn": card.data["drawn"],
         "seconds": card.seconds,
     }
+
+
+def _scoreboard(networks: Sequence[dict[str, Any]]) -> list[str]:
+    lines = [
+        "| network | parameters | multiply–accumulates | published | ours (95% interval) | macro F1 "
+        "| disgust recall | training |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for network in networks:
+        published, ours, pflop = network["published"], network["ours"], network["training_pflop"]
+        cells = [
+            f"`{network['name']}`",
+            _amount(network["parameters"]),
+            _amount(network["macs"]),
+            f"{published['accuracy']:.3f} ({published['measured_on']})" if published else "",
+        ]
+        if ours:
+            disgust = ours["recall"].get("disgust")
+            cells += [
+                "{:.4f} ({:.4f}–{:.4f})".format(ours["accuracy"], *ours["accuracy_interval"]),
+                f"{ours['macro_f1']:.3f}",
+                f"{disgust:.3f}" if disgust is not None else "",
+                f"{ours['seconds'] / 60:.0f} min",
+            ]
+        else:
+            cost = f", {pflop:.2g} PFLOP" if pflop else ""
+            cells += ["", "", "", f"not trained here{cost}"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
 
 
 def _amount(value: int) -> str:

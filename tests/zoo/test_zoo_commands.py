@@ -311,6 +311,19 @@ def test_the_list_has_every_network_and_the_saved_models(capsys: pytest.CaptureF
     assert networks["tiny0"]["ours"]["accuracy"] == card.accuracy
     assert (networks["tiny0"]["parameters"], networks["tiny0"]["macs"]) == (card.parameters, card.macs)
     assert networks["tiny0"]["weights"] == "models/tiny0" and networks["r1"]["weights"] is None
+    # 40 epochs of 28,709 faces, 6 operations for each of r1's 12.6 G multiply–accumulates.
+    assert networks["r1"]["training_pflop"] == pytest.approx(6 * 12.6e9 * 28_709 * 40 / 1e15, rel=0.01)
+    assert networks["siamese_resnet18"]["training_pflop"] is None
+
+
+def test_the_scoreboard_has_a_cell_for_every_heading(capsys: pytest.CaptureFixture[str]) -> None:
+    assert listing.main(["--markdown"]) == 0
+    heading, rule, *rows = capsys.readouterr().out.splitlines()
+    assert {line.count("|") for line in (heading, rule, *rows)} == {9}
+    scores = {row.split("`")[1]: row for row in rows}
+    card = Card.load(Path("models/tiny0/card.json"))
+    assert f"| {card.accuracy:.4f} (" in scores["tiny0"] and scores["tiny0"].endswith("min |")
+    assert scores["r1"].endswith("not trained here, 87 PFLOP |")
 
 
 def test_the_table_passes_over_broken_models(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
