@@ -1,4 +1,5 @@
-"""`python -m tests.screenshots`: take the README's screenshots from the real app, in Debian's Chromium."""
+"""`python -m tests.screenshots`: take the README's screenshots, in Debian's Chromium: of the app, or with
+`--study NAME` of a study and its best trial in the dashboard."""
 
 from __future__ import annotations
 
@@ -13,25 +14,64 @@ from zoo.command import run_command
 
 __all__ = ["main"]
 
-_FOLDER = Path(__file__).parents[1] / "demo" / "screenshots"
+_PROJECT = Path(__file__).parents[1]
 _PHONE = {"width": 390, "height": 780}
 _WIDE = {"width": 1080, "height": 720}
+_TALL = {"width": 1280, "height": 1500}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Start the app, visit each room, write PNG files."""
+    """Visit the pages, write PNG files."""
     parser = argparse.ArgumentParser(prog="python -m tests.screenshots", description=__doc__)
-    parser.add_argument("--models", type=Path, metavar="DIR", help="further saved models")
-    parser.add_argument("--out", type=Path, default=_FOLDER, metavar="DIR")
+    parser.add_argument("--models", type=Path, metavar="DIR", help="further saved models of the app")
+    parser.add_argument("--study", metavar="NAME", help="a study, which lies below studies/")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="default: where the README shows them")
     options = parser.parse_args(argv)
+    out = options.out or _PROJECT / ("studies" if options.study else "demo") / "screenshots"
+    out.mkdir(parents=True, exist_ok=True)
+    if options.study:
+        _take_study(options.study, out)
+    else:
+        _take_app(options.models, out)
+    return 0
 
+
+def _take_study(name: str, out: Path) -> None:
+    import subprocess
+    import sys
+
+    from playwright.sync_api import sync_playwright
+
+    from search.storage import Places
+    from search.study import load_study, quiet_optuna
+
+    quiet_optuna()
+    number = load_study(Places.of(name)).best_trial.number
+    command = [sys.executable, "-m", "search.dashboard", name, "--port", "0"]
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process,
+        sync_playwright() as playwright,
+    ):
+        assert process.stdout is not None
+        address = process.stdout.readline().split()[0]
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        page = browser.new_page(viewport=_TALL)  # type: ignore[arg-type]
+        for url, picture in ((address, "study"), (f"{address}/trials?numbers={number}", "trial")):
+            page.goto(url)
+            page.wait_for_load_state("networkidle")
+            page.wait_for_timeout(3000)  # its charts are drawn by animation
+            _save(page.screenshot(), out / f"{picture}.png")
+        browser.close()
+        process.terminate()
+
+
+def _take_app(models: Path | None, out: Path) -> None:
     from playwright.sync_api import sync_playwright
 
     from demo.examples import write_examples
     from tests.demo.running import launch_with_camera, running
 
-    options.out.mkdir(parents=True, exist_ok=True)
-    extra = ["--models", str(options.models)] if options.models else []
+    extra = ["--models", str(models)] if models else []
     with tempfile.TemporaryDirectory() as place, sync_playwright() as playwright, running(*extra) as address:
         folder = Path(place)
         examples = write_examples(folder)
@@ -54,10 +94,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             page.wait_for_timeout(500)
             visit(page)
             page.wait_for_timeout(800)
-            _save(page.screenshot(full_page=True), options.out / f"{name}.png")
+            _save(page.screenshot(full_page=True), out / f"{name}.png")
             context.close()
         browser.close()
-    return 0
 
 
 def _photo(page: Any) -> None:
