@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import hashlib
+import json
 import queue
 import time
 from collections.abc import Sequence
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from search.study import Places
     from zoo.card import Card
+    from zoo.training.recipe import Recipe
 
 __all__ = ["ExportTask", "export_trials", "main", "top_trials", "train_trial"]
 
@@ -35,6 +38,7 @@ class ExportTask:
 
     Attributes:
         trial: its number in the study.
+        recipe: JSON form of the `Recipe` to train by.
         folder: of the model.
         deadline: `time.time()` by which the model is saved, or None.
         progress: a queue of (trial, epochs done, epochs, validation accuracy).
@@ -42,12 +46,12 @@ class ExportTask:
 
     places: Places
     trial: int
+    recipe: dict[str, Any]
     folder: Path
     data: Path | None
     ferplus: Path | None
     device: str
     threads: int
-    epochs: int
     deadline: float | None
     progress: Any
 
@@ -100,8 +104,8 @@ def _train_trial(task: ExportTask) -> None:
     trial = study.get_trials(deepcopy=False)[task.trial]
     dataset = load_dataset(task.data, ferplus=task.ferplus)
     _check_data(dataset.fingerprint, settings_of(study).fingerprint, dataset.name)
-    recipe = Recipe.from_json(trial.user_attrs["recipe"])
-    recipe = dataclasses.replace(recipe, epochs=task.epochs, average=0.998, warmup_epochs=2.0, keep="best")
+    recipe = Recipe.from_json(task.recipe)
+    run = hashlib.sha256(json.dumps([trial.user_attrs["config"], task.recipe]).encode()).hexdigest()[:16]
 
     def told(result: EpochResult) -> None:
         task.progress.put((task.trial, result.epoch, recipe.epochs, result.accuracy))
@@ -113,7 +117,7 @@ def _train_trial(task: ExportTask) -> None:
         split_from_json(study.user_attrs["split"]),
         task.folder,
         device=pick_device(task.device),
-        checkpoint=task.places.checkpoints / f"export-{trial.user_attrs['proposal']}-{task.epochs}.pt",
+        checkpoint=task.places.checkpoints / f"export-{run}.pt",
         on_epoch=told,
         deadline=None if task.deadline is None else time.monotonic() + task.deadline - time.time(),
         note=f"Found by study {study.study_name}, trial {trial.number}; trained in full.",
@@ -143,13 +147,15 @@ def export_trials(
     deadline: float | None,
     models: Path,
     console: Console,
+    changes: Sequence[str] = (),
 ) -> list[Card]:
     """Train trials in full, `workers` at a time, and save each as `models/STUDY-trialN`.
 
-    A model that is there already, of the same trial and with as many epochs, isn't trained again. An
-    interrupted training goes on from its last epoch when the same is asked for again.
+    A model that is there already, of the same network and recipe, isn't trained again. An interrupted
+    training goes on from its last epoch when the same is asked for again.
 
     Args:
+        changes: of the recipe, `FIELD=VALUE`; see `zoo.training.options.changed`.
         deadline: `time.time()` by which all models are saved, or None; each gets an equal share of the time.
 
     Returns:
@@ -160,17 +166,19 @@ def export_trials(
     from search.processes import Crew, plan_devices
     from zoo.console import progress_bar
 
+    recipes = {trial.number: _final_recipe(trial, epochs, changes) for trial in trials}
     progress = multiprocessing.get_context("spawn").Queue()
     at_once = max(1, min(workers, len(trials)))
     rounds = [trials[start : start + at_once] for start in range(0, len(trials), at_once)]
     folders = {trial.number: models / f"{places.name}-trial{trial.number}" for trial in trials}
     bar = progress_bar(console)
     bars = {
-        t.number: bar.add_task(f"final training of trial {t.number}", total=epochs, status="") for t in trials
+        number: bar.add_task(f"final training of trial {number}", total=recipe.epochs, status="")
+        for number, recipe in recipes.items()
     }
     with bar:
         for index, chosen in enumerate(rounds):
-            missing = [trial for trial in chosen if not _saved(folders[trial.number], trial, epochs)]
+            missing = [t for t in chosen if not _saved(folders[t.number], t, recipes[t.number])]
             until = None
             if deadline is not None:
                 until = time.time() + (deadline - time.time()) / (len(rounds) - index)
@@ -181,12 +189,12 @@ def export_trials(
                     ExportTask(
                         places,
                         trial.number,
+                        recipes[trial.number].to_json(),
                         folders[trial.number],
                         data,
                         ferplus,
                         name,
                         threads,
-                        epochs,
                         until,
                         progress,
                     )
@@ -218,16 +226,26 @@ def _draw(bar: Any, bars: dict[int, Any], progress: Any, console: Console) -> No
             )
 
 
-def _saved(folder: Path, trial: FrozenTrial, epochs: int) -> bool:
+def _final_recipe(trial: FrozenTrial, epochs: int, changes: Sequence[str]) -> Recipe:
+    from zoo.training.options import changed
+    from zoo.training.recipe import Recipe
+
+    recipe = Recipe.from_json(trial.user_attrs["recipe"])
+    recipe = dataclasses.replace(recipe, epochs=epochs, average=0.998, warmup_epochs=2.0, keep="best")
+    return changed(recipe, changes)
+
+
+def _saved(folder: Path, trial: FrozenTrial, recipe: Recipe) -> bool:
     from zoo.card import Card
     from zoo.errors import WeightsError
     from zoo.models import CARD
+    from zoo.training.recipe import Recipe
 
     try:
         card = Card.load(folder / CARD)
     except WeightsError:
         return False
-    return card.config == trial.user_attrs["config"] and card.recipe["epochs"] == epochs
+    return card.config == trial.user_attrs["config"] and Recipe.from_json(card.recipe) == recipe
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -239,6 +257,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     which.add_argument("--trial", type=int, metavar="N", help="this trial")
     parser.add_argument(
         "--epochs", type=int, help=f"default: {FINAL_EPOCHS}; {FINAL_EPOCHS_DRAWN} on drawn faces"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="change a field of the recipe, such as batch_size=64 or teacher=plain_small",
     )
     parser.add_argument("--data", type=Path, metavar="PATH", help="the data set that the study was made with")
     parser.add_argument(
@@ -283,6 +308,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         deadline=None,
         models=options.models,
         console=stderr(),
+        changes=options.set,
     )
     for card in cards:
         low, high = card.metrics[card.validation]["accuracy_interval"]

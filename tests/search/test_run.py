@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -71,6 +72,14 @@ def test_from_three_trials_to_a_prediction(data: Path, tmp_path: Path) -> None:
     run[run.index("--trials") + 1] = "2"
     status, output, errors = command("search.run", run, tmp_path)
     assert status == 0 and "3 of 2 trials done" in errors and model.name in output, errors
+    # In full again, from the first network: another recipe is another training.
+    taught = ["s", "--epochs", "1", "--data", data, "--set", f"teacher={model}", "--set", "label_smoothing=0"]
+    status, output, errors = command("search.export", taught, tmp_path)
+    assert status == 0 and "epoch 1 of 1" in errors, errors
+    recipe = json.loads((model / "card.json").read_text())["recipe"]
+    assert recipe["teacher"] == str(model) and recipe["epochs"] == 1
+    status, output, errors = command("search.export", [*taught, "--set", "epoch=3"], tmp_path)
+    assert status == 2 and "epoch" in errors and "Traceback" not in errors
     status, output, errors = command("search.run", [*run, "--seed", "9"], tmp_path)
     assert status == 2 and "seed 9 instead of 0" in errors and "Traceback" not in errors
 
