@@ -14,7 +14,7 @@ from PIL import Image
 
 from zoo.training.confusion import confusion_picture
 from zoo.training.evaluate import measure
-from zoo.training.pictures import BLUES, learning_curves, reliability_diagram
+from zoo.training.pictures import BLUES, learning_curves, learning_curves_in_frame, reliability_diagram
 
 HISTORY = [
     {
@@ -45,6 +45,8 @@ def _metrics(classes: tuple[str, ...] = CLASSES, seed: int = 0) -> dict[str, obj
 DRAW: dict[str, Callable[[Path], None]] = {
     "curves": lambda path: learning_curves(HISTORY, path),
     "one epoch": lambda path: learning_curves(HISTORY[:1], path),
+    "frame": lambda path: learning_curves_in_frame(HISTORY[:3], path, epochs=8, classes=7),
+    "frame of one epoch": lambda path: learning_curves_in_frame(HISTORY[:1], path, epochs=1, classes=2),
     "confusion": lambda path: confusion_picture(_metrics(), CLASSES, path, part="PublicTest"),
     "two classes": lambda path: confusion_picture(_metrics(("a", "b")), ("a", "b"), path),
     "reliability": lambda path: reliability_diagram(BINS, BINS[:1], path, part="PublicTest"),
@@ -60,6 +62,27 @@ def test_a_small_whole_picture_is_written(name: str, tmp_path: Path) -> None:
     with Image.open(path) as image:
         pixels = np.asarray(image.convert("RGB"))
     assert min(pixels.shape[:2]) > 350 and len(np.unique(pixels.reshape(-1, 3), axis=0)) > 10
+
+
+def test_a_frame_keeps_nothing_of_the_curves_before(tmp_path: Path) -> None:
+    for name, epochs in (("first", 2), ("other", 8), ("again", 2)):
+        learning_curves_in_frame(HISTORY[:epochs], tmp_path / f"{name}.png", epochs=8, classes=7)
+    first, other, again = ((tmp_path / f"{name}.png").read_bytes() for name in ("first", "other", "again"))
+    assert first == again != other
+
+
+def test_curves_in_one_frame_have_one_scale(tmp_path: Path) -> None:
+    def coloured(history: list[dict[str, float]], name: str) -> np.ndarray:
+        learning_curves_in_frame(history, tmp_path / name, epochs=8, classes=7)
+        with Image.open(tmp_path / name) as image:
+            pixels = np.asarray(image.convert("RGB")).astype(int)
+        return pixels.max(axis=2) - pixels.min(axis=2) > 90
+
+    # What the shorter run draws, the longer one draws in the same places.
+    short, whole = coloured(HISTORY[:4], "short.png"), coloured(HISTORY, "whole.png")
+    left = np.s_[:, :450]
+    assert short[left].sum() > 200
+    assert (short[left] & whole[left]).sum() > 0.9 * short[left].sum()
 
 
 def test_a_confusion_matrix_has_the_colours_of_its_shares(tmp_path: Path) -> None:
