@@ -21,7 +21,7 @@ from zoo.errors import ConfigError
 __all__ = ["main"]
 
 _QUICK = ("startup", "reading", "training_path", "inference", "memory", "app_stages", "app_browser")
-_LONG = ("workers", "search_overhead", "search_quality", "time_to_quality", "app_load")
+_LONG = ("workers", "search_overhead", "search_quality", "time_to_quality", "class_balance", "app_load")
 _NAMES = f"default: {' '.join(_QUICK)}; also: {' '.join(_LONG)}"
 
 
