@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import hashlib
 import importlib.metadata
 import logging
@@ -70,7 +71,8 @@ def export_to_cache(folder: Path) -> bool:
         Whether it could be exported; the reason why not is logged.
     """
     path = _cached(folder)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(OSError):  # the export says what is wrong with the place
+        path.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "zoo.export_onnx", str(folder), "--out", str(path)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(

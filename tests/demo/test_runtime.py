@@ -98,4 +98,7 @@ def test_a_model_that_cannot_be_exported_stays_with_pytorch(
     (folder / "weights.safetensors").write_bytes(b"nothing")
     assert not runtime.export_to_cache(folder)
     assert "PyTorch goes on to run altered" in caplog.text
+    monkeypatch.setenv(CACHE_VARIABLE, str(folder / "card.json" / "cache"))
+    assert not runtime.export_to_cache(models / "small")
+    assert "PyTorch goes on to run small" in caplog.text and "cannot be written" in caplog.text
     assert not list(tmp_path.glob("*.onnx"))
