@@ -152,7 +152,7 @@ def _dot(point: Point, x: float, down: object, *, best: bool, chosen: bool) -> s
         f'<g class="{kind}"><title>{escape(told)}</title>'
         f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{down(point.low):.1f}" y2="{down(point.high):.1f}"/>'
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{7 if chosen else 5}"/>'
-        f'<text x="{x + (11 if after else -11):.1f}" y="{y + 4:.1f}"'
+        f'<text x="{x + (11 if after else -11):.1f}" y="{y + (16 if after else -8):.1f}"'
         f' text-anchor="{"start" if after else "end"}">{escape(point.name)}</text></g>'
     )
 

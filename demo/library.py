@@ -41,7 +41,7 @@ class Entry:
         """Name, accuracy, number of weights and time, as menus show it."""
         size = self.card.parameters
         number = f"{size / 1e6:.1f} M" if size >= 1e6 else f"{size / 1e3:.0f} k"
-        return f"{self.name} · {self.card.accuracy:.1%} · {number} · {self.milliseconds:.1f} ms"
+        return f"{self.name} · {self.card.accuracy:.1%} · {number} · {self.milliseconds:.2g} ms"
 
 
 @dataclass

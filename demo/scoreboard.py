@@ -30,8 +30,8 @@ def board(library: Library, chosen: str) -> str:
                 f"{score['macro_f1']:.2f}",
                 _amount(entry.card.parameters),
                 _amount(entry.card.macs),
-                f"{entry.milliseconds:.1f}",
-                _measured_on(entry),
+                f"{entry.milliseconds:.2g}",
+                _measured_on(entry).removesuffix(".csv"),
             )
         )
     headings = (
