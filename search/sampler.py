@@ -140,13 +140,13 @@ class _SnapshotSampler(optuna.samplers.TPESampler):
         return read
 
     def _get_internal_repr(
-        self, trials: Sequence[Any], search_space: dict[str, BaseDistribution], study: Any
+        self, trials: list[Any], search_space: dict[str, BaseDistribution], study: Any
     ) -> dict[str, np.ndarray]:
+        if not isinstance(study, _Snapshot):
+            return super()._get_internal_repr(trials, search_space, study)
         names = tuple(search_space)
         rows = []
         for trial in trials:
-            if not isinstance(trial, _ReadTrial):
-                return super()._get_internal_repr(list(trials), search_space, study)
             if names not in trial.rows:
                 params = self._get_params(trial, study)  # type: ignore[arg-type]
                 known = all(name in params for name in names)

@@ -37,15 +37,14 @@ BLUE, ORANGE, GREEN = "#1f6fb4", "#d9731a", "#2a8f5c"
 BLUES = LinearSegmentedColormap.from_list("blues", ["#ffffff", "#cfe1f2", "#6aa6d6", "#1f6fb4", "#0d3d6b"])
 
 
-def learning_curves(history: list[dict[str, Any]], path: Path, *, width: float = 10.0) -> None:
+def learning_curves(history: list[dict[str, Any]], path: Path) -> None:
     """Draw losses and accuracies against epochs, with the best epoch marked.
 
     Args:
         history: one entry an epoch, fields of `zoo.training.loop.EpochResult`; at least one.
-        path: of the PNG, 420 pixels high.
-        width: of the PNG in hundreds of pixels.
+        path: of the PNG, 1000×420 pixels.
     """
-    curves = _Curves(width)
+    curves = _Curves(10.0)
     curves.show(history)
     for axes in curves.figure.axes:
         axes.relim()
@@ -65,6 +64,7 @@ def learning_curves_in_frame(
         epochs: that fit in; a run may have fewer.
         classes: the loss of guessing among them is at three quarters of the height; what is above the frame
             is cut off.
+        width: of the PNG in hundreds of pixels.
     """
     _frame(width, epochs, classes).draw(history, path)
 
