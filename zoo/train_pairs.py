@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
+# Random frozen weights take the batch-norm statistics of so many training faces.
+_NORM_FACES = 512
 _LOSSES = ("pair", "contrastive", "triplet", "both")
 
 
@@ -231,21 +233,26 @@ def _network(
     options: argparse.Namespace, data: PairData, split_key: tuple[str, int] | None, console: Console
 ) -> tuple[ComparisonConfig, ComparisonNetwork, Preprocess, bool]:
     """Config, network, what it sees, and whether its backbone has seen the held-out rows before."""
+    import torch
+
     from zoo.data.channels import Preprocess, channel_statistics
     from zoo.networks.comparison import EmbeddingConfig
-    from zoo.networks.siamese import SIAMESE, load_imagenet_weights
+    from zoo.networks.siamese import SIAMESE, load_imagenet_weights, measure_batch_norm
 
     dataset = data.dataset
     if options.backbone in SIAMESE:
         siamese = SIAMESE[options.backbone]
         published = siamese.build()
+        why = "--pretrained isn't given"
         if options.pretrained:
             try:
                 load_imagenet_weights(published)
+                why = ""
             except WeightsError as error:
-                console.print(f"{error}: random frozen weights instead", style="yellow", soft_wrap=True)
-        else:
-            console.print("--pretrained isn't given: the frozen weights are random", style="yellow")
+                why = str(error)
+        if why:
+            console.print(f"{why}: the frozen weights are random", style="yellow", soft_wrap=True)
+            measure_batch_norm(published, torch.from_numpy(dataset.faces[data.train[:_NORM_FACES]]))
         return siamese, published, Preprocess(("gray",), (0.0,), (1.0,)), False
 
     from zoo.models import load_model, resolve

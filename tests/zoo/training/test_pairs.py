@@ -14,7 +14,7 @@ from zoo.data.pairs import Pairs, Triplets, make_pairs, make_triplets
 from zoo.errors import ConfigError
 from zoo.networks.comparison import EmbeddingConfig
 from zoo.networks.parametric import ParametricConfig
-from zoo.networks.siamese import SIAMESE, comparison_from_json
+from zoo.networks.siamese import SIAMESE, comparison_from_json, measure_batch_norm
 from zoo.training.embed import backbone_features
 from zoo.training.pair_data import Objective, PairData
 from zoo.training.pair_losses import all_pairs, contrastive_loss, pair_loss, triplet_loss, vote_triplets
@@ -258,6 +258,22 @@ def test_a_frozen_backbone_stays_as_it_is(dataset, config):
     assert len(list(trainer.epochs())) == 2
     for name, value in trainer.finish().backbone.state_dict().items():
         assert torch.equal(before[name], value)
+
+
+def test_random_weights_tell_faces_apart_once_batch_norm_is_measured(dataset):
+    torch.manual_seed(0)
+    network = dataclasses.replace(SIAMESE["siamese_resnet18"], pixels=64).build().eval()
+    faces = torch.from_numpy(dataset.faces[:64])
+
+    @torch.no_grad()
+    def spread():
+        features = network.features(faces[:, None].float() / 255)
+        return (features.std(0).mean() / features.mean()).item()
+
+    before = spread()
+    measure_batch_norm(network, faces)
+    assert not network.training
+    assert spread() > 3 * before
 
 
 def test_a_frozen_backbone_that_sees_flips_only_has_two_views_of_the_listed_faces(dataset):
