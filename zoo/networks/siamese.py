@@ -101,7 +101,7 @@ class SiameseNetwork(ComparisonNetwork):
         return features.float()
 
     def scale(self, images: Tensor) -> Tensor:
-        """Gray faces, float (N, 1, 48, 48), 0–1 → what ImageNet's networks see, (N, 3, `pixels`, `pixels`)."""
+        """Gray faces, float (N, 1, 48, 48), 0–1 → what ImageNet networks see, (N, 3, `pixels`, `pixels`)."""
         size = (self.config.pixels, self.config.pixels)
         large = nn.functional.interpolate(images, size=size, mode="bilinear", align_corners=False)
         return (large - self.mean) / self.std
