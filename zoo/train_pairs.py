@@ -61,8 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     data, held_rows, split_key = _data(options, published, recipe.seed, console)
     torch.manual_seed(recipe.seed)
     config, network, preprocess, seen = _network(options, data, split_key, console)
-    votes = data.dataset.votes is not None or data.triplets is not None
-    loss = options.loss or ("pair" if published or not votes else "both")
+    judged = data.triplets is not None or (data.dataset.votes is not None and not data.listed)
+    loss = options.loss or ("triplet" if judged and not published else "pair")
     objective = Objective(
         loss=loss,
         classification=0.0 if published or data.listed else options.classification,
@@ -119,7 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_data_arguments(parser)
     group = parser.add_argument_group("pairs")
-    group.add_argument("--loss", choices=_LOSSES, help="default: both with annotators' votes, else pair")
+    group.add_argument("--loss", choices=_LOSSES, help="default: triplet with annotators' votes, else pair")
     group.add_argument("--pairs", type=int, metavar="N", help="train on N drawn pairs, not sets of faces")
     group.add_argument("--triplets", type=int, metavar="N", help="train on N drawn triplets")
     group.add_argument("--fec", type=Path, metavar="CSV", help="train on Google's comparison set instead")
@@ -233,6 +233,7 @@ def _network(
     options: argparse.Namespace, data: PairData, split_key: tuple[str, int] | None, console: Console
 ) -> tuple[ComparisonConfig, ComparisonNetwork, Preprocess, bool]:
     """Config, network, what it sees, and whether its backbone has seen the held-out rows before."""
+    import numpy as np
     import torch
 
     from zoo.data.channels import Preprocess, channel_statistics
@@ -263,11 +264,18 @@ def _network(
     backbone = dataclasses.replace(backbone, classes=len(dataset.classes))
     config = EmbeddingConfig(backbone, size=options.size, hidden=options.hidden)
     network = config.build()
+    counts = np.bincount(dataset.labels[data.train], minlength=len(dataset.classes))
+    labelled = 0 if options.fec else counts.sum()
+    shares = torch.from_numpy(
+        counts / labelled if labelled else np.full(len(counts), 1 / len(counts))
+    ).float()
+    network.know_training(shares)
     if own is None or options.backbone in names():
         statistics = channel_statistics(dataset.faces[data.train], backbone.channels)
         return config, network, Preprocess(backbone.channels, *statistics), False
     trained, card = load_model(resolve(options.backbone))
     network.backbone.load_state_dict(trained.state_dict())
+    network.know_training(shares, card.temperature)
     split = card.data.get("split", {})
     # Votes change a fingerprint, so the name alone must do; a backbone that may have seen them counts as one
     # that has.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -13,6 +14,10 @@ from zoo.networks import build, config_from_json, count
 from zoo.networks.config import Cost, NetworkConfig, require
 
 __all__ = ["ComparisonConfig", "ComparisonNetwork", "EmbeddingConfig", "EmbeddingNetwork"]
+
+# How much of Bayes' correction for rare classes is made; the squared distance at which two points stop to
+# coincide; and what keeps the logit of a sure agreement finite.
+_PRIOR, _COINCIDENCE, _FLOOR = 0.5, 0.01, 0.01
 
 
 class ComparisonConfig(ABC):
@@ -122,12 +127,25 @@ class EmbeddingConfig(ComparisonConfig):
 class EmbeddingNetwork(ComparisonNetwork):
     """The network of an `EmbeddingConfig`.
 
-    A face's embedding sees the features and the square roots of the expressions' probabilities, whose dot
-    product is the Bhattacharyya coefficient. The logit of *same* falls with the squared distance of two
-    embeddings, which are points of the unit sphere. So the answer for (A, B) is the answer for (B, A), and
-    no pair is more alike than a face and itself. The embedding is the mean over a face and its mirror image
-    before it is scaled to length one, so a mirrored face is the same face.
+    A face becomes a point of the unit sphere, made of its features and the square roots of its expressions'
+    probabilities, and beside it the probabilities themselves. The distance of two faces is that of their
+    points. Two faces are as likely to show the same expression as their probabilities agree, p · q; that and
+    the distance give the logit of *same*.
+
+    p · q alone would call an unsure face unlike itself. So the part of a face that p leaves open,
+    1 - |p|², counts as its own: it agrees with that of another face as far as the two points coincide. That
+    is the inner product of unit vectors, so no pair is more alike than a face and itself. The answer for
+    (A, B) is the answer for (B, A). Points and probabilities are those of the mean over a face and its mirror
+    image, so a mirrored face is the same face.
+
+    Attributes:
+        class_bias: added to the expressions' logits before they are probabilities, (classes,); see
+            `know_training`.
+        temperature: the logits are divided by it, ().
     """
+
+    class_bias: Tensor
+    temperature: Tensor
 
     def __init__(self, config: EmbeddingConfig) -> None:
         super().__init__()
@@ -139,9 +157,25 @@ class EmbeddingNetwork(ComparisonNetwork):
         width = classifier.in_features + config.backbone.classes
         hidden = [nn.Linear(width, config.hidden), nn.ReLU()] if config.hidden else []
         self.project = nn.Sequential(*hidden, nn.Linear(config.hidden or width, config.size, bias=False))
-        # The start: alike faces 88% sure to be the same, unrelated ones (a right angle) 27%.
-        self.log_scale = nn.Parameter(torch.tensor(0.4))
-        self.offset = nn.Parameter(torch.tensor(2.0))
+        self.log_scale = nn.Parameter(torch.tensor(-1.0))
+        # Half of the pairs are the same, not one in so many classes.
+        self.offset = nn.Parameter(torch.tensor(math.log(max(config.backbone.classes - 1, 1))))
+        self.register_buffer("class_bias", torch.zeros(config.backbone.classes))
+        self.register_buffer("temperature", torch.ones(()))
+
+    def know_training(self, shares: Tensor, temperature: float = 1.0) -> None:
+        """Tell how the backbone was trained, as pairs are drawn of all classes alike.
+
+        Rare classes gain half of what Bayes' rule would give them, since training balances classes in part
+        and labels err. On a network of 67% accuracy the area under the curve of p · q went from 0.833 to
+        0.846; the whole correction gave 0.833 again.
+
+        Args:
+            shares: of the classes among the training faces, (classes,); 0 where there is none.
+            temperature: of the backbone's logits.
+        """
+        self.class_bias.copy_(-_PRIOR * shares.clamp(min=1e-3).log())
+        self.temperature.fill_(temperature)
 
     def features(self, images: Tensor) -> Tensor:
         features = self.backbone.features(images)  # type: ignore[operator]
@@ -151,24 +185,42 @@ class EmbeddingNetwork(ComparisonNetwork):
         logits: Tensor = self.backbone.classifier(features)  # type: ignore[operator]
         return logits
 
-    def _project(self, features: Tensor) -> Tensor:
-        roots = self.classify(features).softmax(dim=1).clamp(min=1e-6).sqrt()
+    def _probabilities(self, logits: Tensor) -> Tensor:
+        return (logits.float() / self.temperature + self.class_bias).softmax(dim=1)
+
+    def _project(self, features: Tensor, logits: Tensor) -> Tensor:
+        roots = self._probabilities(logits).clamp(min=1e-6).sqrt()
         projected: Tensor = self.project(torch.cat([features, roots], dim=1))
         return projected
 
+    def _join(self, projected: Tensor, logits: Tensor) -> Tensor:
+        point = nn.functional.normalize(projected, dim=1)
+        return torch.cat([point, self._probabilities(logits)], dim=1)
+
     def embed(self, features: Tensor) -> Tensor:
-        return nn.functional.normalize(self._project(features), dim=1)
+        """Points and probabilities side by side: (N, D) → (N, size + classes)."""
+        logits = self.classify(features)
+        return self._join(self._project(features, logits), logits)
 
     def distance(self, first: Tensor, second: Tensor) -> Tensor:
         """Squared distance of points of the unit sphere, 0–4."""
-        return (first - second).square().sum(dim=1)
+        size = self.config.size
+        return (first[:, :size] - second[:, :size]).square().sum(dim=1)
 
     def compare(self, first: Tensor, second: Tensor) -> Tensor:
-        return self.offset - self.log_scale.exp() * self.distance(first, second)
+        distance = self.distance(first, second)
+        p, q = first[:, self.config.size :], second[:, self.config.size :]
+        own, other = ((1 - part.square().sum(dim=1)).clamp(min=0).sqrt() for part in (p, q))
+        # One minus the agreement, written so that it is exactly 0 for a face and itself.
+        apart = ((p - q).square().sum(dim=1) + (own - other).square()) / 2
+        apart = apart - own * other * torch.expm1(-distance / _COINCIDENCE)
+        agreement = torch.log((1 - apart).clamp(min=0) + _FLOOR) - torch.log(apart + _FLOOR)
+        return self.offset + agreement - self.log_scale.exp() * distance
 
     def describe(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Embeddings and expression logits, each the mean over the faces and their mirror images."""
         features, mirrored = self.features(images), self.features(images.flip(3))
-        both = self._project(features) + self._project(mirrored)
-        logits = (self.classify(features) + self.classify(mirrored)) / 2
-        return nn.functional.normalize(both, dim=1), logits
+        named, mirror_named = self.classify(features), self.classify(mirrored)
+        both = self._project(features, named) + self._project(mirrored, mirror_named)
+        logits = (named + mirror_named) / 2
+        return self._join(both, logits), logits
