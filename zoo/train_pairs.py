@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-# Random frozen weights take the batch-norm statistics of so many training faces.
-_NORM_FACES = 512
 _LOSSES = ("pair", "contrastive", "triplet", "both")
 
 
@@ -185,7 +183,7 @@ def _data(
     from zoo.data.load import load_dataset
     from zoo.data.pairs import make_pairs, make_triplets
     from zoo.training.pair_data import PairData
-    from zoo.training.pair_fit import HeldOut
+    from zoo.training.pair_fit import HeldOut, draw_tasks
 
     if options.fec:
         return _fec_data(options, seed, console), np.empty(0, dtype=np.int64), None
@@ -199,9 +197,9 @@ def _data(
         pairs = make_pairs(dataset, train, count=options.pairs or 10_450, seed=seed)
     if options.triplets:
         triplets = make_triplets(dataset, train, count=options.triplets, seed=seed)
-    held_out = make_pairs(dataset, held, count=4_000, seed=seed)
+    held_out, held_out_triplets = draw_tasks(dataset, held, pairs=4_000, triplets=2_000, seed=seed)
     key = ("random", options.split_seed) if options.split == "random" else None
-    return PairData(dataset, train, held_out, pairs, triplets), held, key
+    return PairData(dataset, train, held_out, pairs, triplets, held_out_triplets), held, key
 
 
 def _fec_data(options: argparse.Namespace, seed: int, console: Console) -> PairData:
@@ -221,12 +219,14 @@ def _fec_data(options: argparse.Namespace, seed: int, console: Console) -> PairD
     none = np.zeros(len(faces), dtype=np.int64)
     dataset = FaceDataset(table.name, EMOTIONS, faces, none, np.full(len(faces), -1, dtype=np.int8))
     pairs, held_out = (fec_pairs(table.select(part), members[part]) for part in (~held, held))
-    triplets = fec_triplets(table.select(~held), members[~held])
+    triplets, held_out_triplets = (fec_triplets(table.select(part), members[part]) for part in (~held, held))
     console.print(f"{table.name}: {len(faces)} faces, {len(pairs)} pairs, {len(held_out)} held out")
     if not len(pairs) or len(set(held_out.same.tolist())) < 2:
         raise DataError(f"{table.name}: too few faces are in {options.fec_faces}; download more of them")
     train = np.unique(np.concatenate([pairs.first, pairs.second]))
-    return PairData(dataset, train, held_out, pairs, triplets)
+    return PairData(
+        dataset, train, held_out, pairs, triplets, held_out_triplets if len(held_out_triplets) else None
+    )
 
 
 def _network(
@@ -238,22 +238,19 @@ def _network(
 
     from zoo.data.channels import Preprocess, channel_statistics
     from zoo.networks.comparison import EmbeddingConfig
-    from zoo.networks.siamese import SIAMESE, load_imagenet_weights, measure_batch_norm
+    from zoo.networks.siamese import SIAMESE, load_imagenet_weights
 
     dataset = data.dataset
     if options.backbone in SIAMESE:
         siamese = SIAMESE[options.backbone]
         published = siamese.build()
-        why = "--pretrained isn't given"
         if options.pretrained:
             try:
                 load_imagenet_weights(published)
-                why = ""
             except WeightsError as error:
-                why = str(error)
-        if why:
-            console.print(f"{why}: the frozen weights are random", style="yellow", soft_wrap=True)
-            measure_batch_norm(published, torch.from_numpy(dataset.faces[data.train[:_NORM_FACES]]))
+                console.print(f"{error}: random frozen weights instead", style="yellow", soft_wrap=True)
+        else:
+            console.print("--pretrained isn't given: the frozen weights are random", style="yellow")
         return siamese, published, Preprocess(("gray",), (0.0,), (1.0,)), False
 
     from zoo.models import load_model, resolve
@@ -264,11 +261,9 @@ def _network(
     backbone = dataclasses.replace(backbone, classes=len(dataset.classes))
     config = EmbeddingConfig(backbone, size=options.size, hidden=options.hidden)
     network = config.build()
-    counts = np.bincount(dataset.labels[data.train], minlength=len(dataset.classes))
-    labelled = 0 if options.fec else counts.sum()
-    shares = torch.from_numpy(
-        counts / labelled if labelled else np.full(len(counts), 1 / len(counts))
-    ).float()
+    # Google's set has no labels: its classes count as equally frequent.
+    labels = np.arange(len(dataset.classes)) if options.fec else dataset.labels[data.train]
+    shares = torch.bincount(torch.from_numpy(labels), minlength=len(dataset.classes)) / len(labels)
     network.know_training(shares)
     if own is None or options.backbone in names():
         statistics = channel_statistics(dataset.faces[data.train], backbone.channels)
@@ -309,6 +304,8 @@ def _train(
         try:
             for result in trainer.epochs():
                 status = f"pairs: AUC {result.auc:.4f}, accuracy {result.accuracy:.4f}"
+                if result.triplets is not None:
+                    status += f"; triplets {result.triplets:.1%}"
                 bar.update(task, completed=result.epoch, status=status)
                 if not console.is_terminal:
                     left = (epochs - result.epoch) * result.seconds / 60

@@ -71,7 +71,7 @@ def trained(place):
 
 def test_training_leaves_a_model_that_compares(trained):
     network, card = load_comparison(trained)
-    assert card.objective["loss"] == "both" and card.data["votes"] and len(card.history) == 1
+    assert card.objective["loss"] == "triplet" and card.data["votes"] and len(card.history) == 1
     assert card.data["rows"] == {"train": 147, "held_out": 63}
     assert set(card.metrics) == {"held_out", "PublicTest"}
     assert 0 <= card.metrics["PublicTest"]["pairs"]["auc"] <= 1

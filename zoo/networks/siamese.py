@@ -8,20 +8,12 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import update_bn
 
 from zoo.errors import ConfigError, WeightsError
 from zoo.networks.comparison import ComparisonConfig, ComparisonNetwork, EmbeddingConfig
 from zoo.networks.config import Cost, require, require_choice
 
-__all__ = [
-    "SIAMESE",
-    "SiameseConfig",
-    "SiameseNetwork",
-    "comparison_from_json",
-    "load_imagenet_weights",
-    "measure_batch_norm",
-]
+__all__ = ["SIAMESE", "SiameseConfig", "SiameseNetwork", "comparison_from_json", "load_imagenet_weights"]
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -97,14 +89,10 @@ class SiameseNetwork(ComparisonNetwork):
 
     def features(self, images: Tensor) -> Tensor:
         """Gray faces, float (N, 1, 48, 48), 0–1 → (N, D)."""
-        features: Tensor = self.backbone(self.scale(images))
-        return features.float()
-
-    def scale(self, images: Tensor) -> Tensor:
-        """Gray faces, float (N, 1, 48, 48), 0–1 → what ImageNet networks see, (N, 3, `pixels`, `pixels`)."""
         size = (self.config.pixels, self.config.pixels)
         large = nn.functional.interpolate(images, size=size, mode="bilinear", align_corners=False)
-        return (large - self.mean) / self.std
+        features: Tensor = self.backbone((large - self.mean) / self.std)
+        return features.float()
 
     def embed(self, features: Tensor) -> Tensor:
         return features
@@ -164,12 +152,3 @@ def load_imagenet_weights(network: SiameseNetwork) -> None:
         ) from None
     kept = network.backbone.state_dict()
     network.backbone.load_state_dict({name: weights[name] for name in kept})
-
-
-def measure_batch_norm(network: SiameseNetwork, faces: Tensor, batch_size: int = 32) -> None:
-    """Give a backbone of random weights the batch-norm statistics of `faces`, uint8 (N, 48, 48).
-
-    Without them its features hardly differ from face to face, and a head over them learns nothing.
-    """
-    batches = (network.scale(batch[:, None].float() / 255) for batch in faces.split(batch_size))
-    update_bn(batches, network.backbone)

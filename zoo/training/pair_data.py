@@ -47,6 +47,7 @@ class PairData:
         dataset: the faces; its votes decide the triplets of a batch.
         train: int64 (N,), the rows to train with.
         held_out: pairs of other rows, which select the epoch.
+        held_out_triplets: of other rows, too; they select it where nothing but triplets is trained with.
         pairs, triplets: lists to train with; where both are None, every batch is a set of faces that are all
             compared with each other.
     """
@@ -56,6 +57,16 @@ class PairData:
     held_out: Pairs
     pairs: Pairs | None = None
     triplets: Triplets | None = None
+    held_out_triplets: Triplets | None = None
+
+    @property
+    def held_out_rows(self) -> np.ndarray:
+        """The rows of the held-out pairs and triplets, in order: int64 (M,)."""
+        members = [self.held_out.first, self.held_out.second]
+        if self.held_out_triplets is not None:
+            three = self.held_out_triplets
+            members += [three.first, three.second, three.odd]
+        return np.unique(np.concatenate(members))
 
     @property
     def listed(self) -> bool:

@@ -38,7 +38,8 @@ __all__ = ["PairEpoch", "PairTrainer"]
 class PairEpoch:
     """What one epoch, counted from 1, came to; `loss`, `auc` and `accuracy` are those of the held-out pairs.
 
-    The accuracy is that of the best threshold for these same pairs.
+    The accuracy is that of the best threshold for these same pairs. `triplets` is the share of held-out
+    triplets told right; None where there are none.
     """
 
     epoch: int
@@ -47,6 +48,7 @@ class PairEpoch:
     loss: float
     auc: float
     accuracy: float
+    triplets: float | None
     seconds: float
 
 
@@ -104,6 +106,7 @@ class PairTrainer:
             "data": data.dataset.fingerprint,
             "train": int(np.bitwise_xor.reduce(data.train * 2654435761 % (1 << 32), initial=0)),
             "held_out": data.held_out.fingerprint,
+            "held_out_triplets": data.held_out_triplets and data.held_out_triplets.fingerprint,
         }
         for parameter in self.network.backbone.parameters():
             parameter.requires_grad_(not objective.frozen)
@@ -121,10 +124,19 @@ class PairTrainer:
 
     @property
     def best(self) -> PairEpoch | None:
-        """The epoch that `finish` restores: the best area under the curve, the earliest of equals."""
+        """The epoch that `finish` restores, the earliest of equals.
+
+        It is best at held-out triplets where the loss knows nothing but triplets, else at telling pairs
+        apart (area under the curve).
+        """
         if not self.history or self.recipe.keep == "last":
             return self.history[-1] if self.history else None
-        return max(self.history, key=lambda result: result.auc)
+        return max(self.history, key=self._merit)
+
+    def _merit(self, result: PairEpoch) -> float:
+        if self.objective.loss == "triplet" and result.triplets is not None:
+            return result.triplets
+        return result.auc
 
     def epochs(self) -> Iterator[PairEpoch]:
         """Train on; yields after each epoch, once its checkpoint is written.
@@ -137,9 +149,9 @@ class PairTrainer:
             rate, train_loss = self._train(number)
             if not math.isfinite(train_loss):
                 raise DivergedError(f"the training loss of epoch {number + 1} is {train_loss}")
-            loss, auc, accuracy = self._validate()
+            loss, auc, accuracy, triplets = self._validate()
             seconds = time.perf_counter() - start
-            result = PairEpoch(number + 1, rate, train_loss, loss, auc, accuracy, seconds)
+            result = PairEpoch(number + 1, rate, train_loss, loss, auc, accuracy, triplets, seconds)
             self.history.append(result)
             self._plateau.update(loss)
             if self.recipe.keep == "best" and self.best is result:
@@ -267,12 +279,11 @@ class PairTrainer:
         distance = self.network.distance
         return triplet_loss(distance(first, second), distance(first, odd), distance(second, odd), kind)
 
-    def _validate(self) -> tuple[float, float, float]:
-        """Loss, area under the curve and best accuracy on the held-out pairs."""
+    def _validate(self) -> tuple[float, float, float, float | None]:
+        """Loss, area under the curve and best accuracy on held-out pairs; accuracy on held-out triplets."""
         live = {name: value.clone() for name, value in self.network.state_dict().items()}
         self.network.load_state_dict(self._evaluated())
-        pairs = self.data.held_out
-        rows, places = np.unique(np.concatenate([pairs.first, pairs.second]), return_inverse=True)
+        pairs, rows = self.data.held_out, self.data.held_out_rows
         if self._features is not None:
             self.network.eval()
             with torch.inference_mode():
@@ -282,21 +293,30 @@ class PairTrainer:
             faces = self.data.dataset.faces[rows]
             found, _ = embed_faces(self.network, faces, self.preprocess, device=self.device)
             embeddings = torch.from_numpy(found).to(self.device)
+
+        def of(members: np.ndarray) -> Tensor:
+            return embeddings[torch.from_numpy(np.searchsorted(rows, members)).to(self.device)]
+
+        triplets, right = self.data.held_out_triplets, None
         with torch.inference_mode():
-            first, second = embeddings[places[: len(pairs)]], embeddings[places[len(pairs) :]]
-            logits = self.network.compare(first, second)
+            logits = self.network.compare(of(pairs.first), of(pairs.second))
             loss = float(pair_loss(logits, torch.from_numpy(pairs.same).to(self.device)))
+            if triplets is not None:
+                first, second, odd = of(triplets.first), of(triplets.second), of(triplets.odd)
+                near = self.network.distance(first, second)
+                other = torch.minimum(self.network.distance(first, odd), self.network.distance(second, odd))
+                right = float((near < other).float().mean())
         scores = logits.double().cpu().numpy()
         self.network.load_state_dict(live)
         accuracy = float(((scores >= best_threshold(scores, pairs.same)) == pairs.same).mean())
-        return loss, float(roc_auc_score(pairs.same, scores)), accuracy
+        return loss, float(roc_auc_score(pairs.same, scores)), accuracy, right
 
     def _frozen_features(self, on_features: Callable[[int, int], None] | None) -> Tensor:
         """Features of every view of every face that is trained with or selects: float32 (views, rows, D)."""
         data, augmentation = self.data, self.recipe.augmentation
         generator = torch.Generator().manual_seed(self.recipe.seed)
         train = data.seen
-        rows = [np.unique(np.concatenate([data.held_out.first, data.held_out.second, train]))]
+        rows = [np.unique(np.concatenate([data.held_out_rows, train]))]
         only_flips = not augmentation.warps and not augmentation.erase * augmentation.strength
         views_at_most = 1 + augmentation.flip if only_flips else self.objective.views
         rows += [train] * (min(self.objective.views, views_at_most) - 1)
@@ -332,7 +352,7 @@ class PairTrainer:
     def _stopped_early(self) -> bool:
         if self.recipe.patience is None or not self.history:
             return False
-        best = max(self.history, key=lambda result: result.auc)
+        best = max(self.history, key=self._merit)
         return len(self.history) - best.epoch >= self.recipe.patience
 
     def _save(self) -> None:

@@ -1,6 +1,7 @@
 """Losses, figures and the training loop of comparison networks, on faces small enough for seconds."""
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -14,8 +15,8 @@ from zoo.data.pairs import Pairs, Triplets, make_pairs, make_triplets
 from zoo.errors import ConfigError
 from zoo.networks.comparison import EmbeddingConfig
 from zoo.networks.parametric import ParametricConfig
-from zoo.networks.siamese import SIAMESE, comparison_from_json, measure_batch_norm
-from zoo.training.embed import backbone_features
+from zoo.networks.siamese import SIAMESE, comparison_from_json
+from zoo.training.embed import backbone_features, embed_faces
 from zoo.training.pair_data import Objective, PairData
 from zoo.training.pair_losses import all_pairs, contrastive_loss, pair_loss, triplet_loss, vote_triplets
 from zoo.training.pair_measure import (
@@ -54,7 +55,7 @@ def make_trainer(
     config=SMALL,
     recipe=RECIPE,
     objective=None,
-    lists=(None, None),
+    lists=(None, None, None),
     checkpoint=None,
     on_features=None,
 ):
@@ -249,6 +250,49 @@ def test_it_stops_early(dataset):
     assert trainer.best.auc == max(result.auc for result in trainer.history)
 
 
+def test_triplets_select_the_epoch_where_nothing_else_is_trained(dataset):
+    held_out = make_triplets(dataset, np.arange(220, 300), count=30, seed=0)
+    trainer = make_trainer(
+        dataset,
+        recipe=dataclasses.replace(RECIPE, epochs=4),
+        objective=Objective(loss="triplet", classification=0.0),
+        lists=(None, None, held_out),
+    )
+    results = list(trainer.epochs())
+    assert trainer.best.triplets == max(result.triplets for result in results) > 1 / 3
+    embeddings, _ = embed_faces(
+        trainer.finish(), dataset.faces[220:], trainer.preprocess, device=torch.device("cpu")
+    )
+    first, second, odd = (
+        torch.from_numpy(embeddings[rows - 220]) for rows in (held_out.first, held_out.second, held_out.odd)
+    )
+    distance = trainer.network.distance
+    right = distance(first, second) < torch.minimum(distance(first, odd), distance(second, odd))
+    assert right.float().mean().item() == pytest.approx(trainer.best.triplets)
+
+
+def test_probabilities_that_agree_make_a_pair_the_same():
+    network = SMALL.build().eval()
+    random = torch.Generator().manual_seed(0)
+    points = torch.nn.functional.normalize(torch.randn(5, SMALL.size, generator=random), dim=1)
+    sure, other, unsure = torch.eye(7)[0] * 0.94, torch.eye(7)[1] * 0.94, torch.zeros(7)
+    sure, other, unsure = sure + 0.06 / 7, other + 0.06 / 7, unsure + 1 / 7
+    faces = torch.cat([points, torch.stack([sure, sure, other, unsure, unsure])], dim=1)
+    first, second = torch.tensor([0, 0, 3, 0, 3, 0]), torch.tensor([0, 1, 3, 3, 4, 2])
+    with torch.no_grad():
+        same, alike, itself, half, open_, different = network.compare(faces[first], faces[second]).tolist()
+    assert same == itself > alike > open_ > different and alike > half > different
+
+
+def test_rare_classes_gain_half_of_their_correction():
+    network = SMALL.build()
+    shares = torch.tensor([0.4, 0.01, 0.29, 0.1, 0.1, 0.1, 0.0])
+    network.know_training(shares, temperature=2.0)
+    assert network.temperature == 2
+    assert network.class_bias[1] - network.class_bias[0] == pytest.approx(math.log(40) / 2, rel=1e-5)
+    assert torch.isfinite(network.class_bias).all()
+
+
 @pytest.mark.parametrize("config", [SMALL, dataclasses.replace(SIAMESE["siamese_mobilenet_v3"], pixels=32)])
 def test_a_frozen_backbone_stays_as_it_is(dataset, config):
     lists = (make_pairs(dataset, np.arange(220), count=64, seed=0), None)
@@ -258,22 +302,6 @@ def test_a_frozen_backbone_stays_as_it_is(dataset, config):
     assert len(list(trainer.epochs())) == 2
     for name, value in trainer.finish().backbone.state_dict().items():
         assert torch.equal(before[name], value)
-
-
-def test_random_weights_tell_faces_apart_once_batch_norm_is_measured(dataset):
-    torch.manual_seed(0)
-    network = dataclasses.replace(SIAMESE["siamese_resnet18"], pixels=64).build().eval()
-    faces = torch.from_numpy(dataset.faces[:64])
-
-    @torch.no_grad()
-    def spread():
-        features = network.features(faces[:, None].float() / 255)
-        return (features.std(0).mean() / features.mean()).item()
-
-    before = spread()
-    measure_batch_norm(network, faces)
-    assert not network.training
-    assert spread() > 3 * before
 
 
 def test_a_frozen_backbone_that_sees_flips_only_has_two_views_of_the_listed_faces(dataset):
