@@ -21,7 +21,15 @@ from zoo.errors import ConfigError
 __all__ = ["main"]
 
 _QUICK = ("startup", "reading", "training_path", "inference", "memory", "app_stages", "app_browser")
-_LONG = ("workers", "search_overhead", "search_quality", "time_to_quality", "class_balance", "app_load")
+_LONG = (
+    "dear_networks",
+    "workers",
+    "search_overhead",
+    "search_quality",
+    "time_to_quality",
+    "class_balance",
+    "app_load",
+)
 _NAMES = f"default: {' '.join(_QUICK)}; also: {' '.join(_LONG)}"
 
 
