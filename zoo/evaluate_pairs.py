@@ -123,7 +123,6 @@ def _evaluate(
         HELD_OUT_PAIRS,
         HeldOut,
         baselines,
-        calibration_threshold,
         describe_rows,
         measure_part,
     )
@@ -156,9 +155,7 @@ def _evaluate(
 
         options.pictures.mkdir(parents=True, exist_ok=True)
         distances = described.pair_distances(pairs)
-        called_same = scores[card.name] >= calibration_threshold(card.slope, card.offset)
-        farthest = float(distances[called_same].max(initial=float(distances.min())))
-        save_distances(options.pictures / f"distances-{card.name}.png", distances, pairs.same, farthest)
+        save_distances(options.pictures / f"distances-{card.name}.png", distances, pairs.same)
     return results, scores
 
 

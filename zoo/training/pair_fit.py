@@ -18,7 +18,7 @@ from zoo.data.dataset import USAGES, FaceDataset
 from zoo.data.pairs import Pairs, Triplets, hold_out, make_pairs, make_triplets
 from zoo.data.split import make_split
 from zoo.errors import DataError
-from zoo.networks.comparison import ComparisonConfig, ComparisonNetwork
+from zoo.networks.comparison import ComparisonConfig, ComparisonNetwork, EmbeddingNetwork
 from zoo.training.embed import embed_faces
 from zoo.training.evaluate import fit_temperature
 from zoo.training.pair_measure import (
@@ -38,7 +38,6 @@ __all__ = [
     "Described",
     "HeldOut",
     "baselines",
-    "calibration_threshold",
     "describe_rows",
     "draw_tasks",
     "measure_part",
@@ -152,17 +151,13 @@ def draw_tasks(
         return drawn, None
 
 
-def calibration_threshold(slope: float, offset: float) -> float:
-    """The logit of *same* whose calibrated probability is one half."""
-    return -offset / slope
-
-
 def measure_part(
     described: Described, pairs: Pairs, triplets: Triplets | None, *, slope: float, offset: float
 ) -> dict[str, Any]:
     """Figures on one part: JSON values `pairs`, with `ece` of the probabilities, and `triplets` or None."""
     scores = described.scores(pairs)
-    figures = measure_pairs(scores, pairs, threshold=calibration_threshold(slope, offset))
+    # The threshold is where the calibrated probability is one half.
+    figures = measure_pairs(scores, pairs, threshold=-offset / slope)
     figures["ece"] = calibration_error(expit(slope * scores + offset), pairs.same)
     measured = None if triplets is None else measure_triplets(*described.distances(triplets), triplets)
     return {"pairs": figures, "triplets": measured}
@@ -240,7 +235,10 @@ def save_trained_comparison(
     described = describe_rows(network, dataset, held_rows, preprocess, device=trainer.device)
     slope, offset = fit_platt(described.scores(pairs), pairs.same)
     temperature = 1.0
-    if described.logits is not None and labelled:
+    if isinstance(network, EmbeddingNetwork) and trainer.objective.frozen and held.seen:
+        # Faces that the backbone has seen would make it look too sure; it was calibrated on others.
+        temperature = float(network.temperature)
+    elif described.logits is not None and labelled:
         temperature = fit_temperature(described.logits[held_rows], dataset.labels[held_rows])
     metrics: dict[str, Any] = {
         "held_out": measure_part(described, pairs, triplets, slope=slope, offset=offset)

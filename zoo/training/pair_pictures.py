@@ -32,20 +32,18 @@ def save_roc(path: Path, scores: Mapping[str, np.ndarray], same: np.ndarray) -> 
     _save(figure, path)
 
 
-def save_distances(path: Path, distances: np.ndarray, same: np.ndarray, threshold: float) -> None:
-    """Draw how far apart same and different pairs are, and where the verdict changes.
+def save_distances(path: Path, distances: np.ndarray, same: np.ndarray) -> None:
+    """Draw how far apart same and different pairs are.
 
     Args:
         distances: float (P,).
         same: bool (P,).
-        threshold: distance from which on a pair is called different.
     """
     figure = Figure(figsize=(6.5, 4), layout="constrained")
     axes = figure.add_subplot()
     bins = np.linspace(float(distances.min()), float(distances.max()) + 1e-6, 50).tolist()
     axes.hist(distances[same], bins, alpha=0.6, label="same expression")
     axes.hist(distances[~same], bins, alpha=0.6, label="different expressions")
-    axes.axvline(threshold, color="0.2", linestyle="--", label="verdict")
     axes.set(xlabel="distance of the two faces", ylabel="pairs")
     axes.legend(fontsize=8)
     _save(figure, path)
