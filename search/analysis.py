@@ -114,7 +114,7 @@ def importances(table: StudyTable, basis: Basis) -> dict[str, float]:
     PED-ANOVA (Watanabe, Bansal and Hutter, 2023, arXiv:2304.10255) at the quantile that `quantile_of`
     gives, over the sampled trials; empty with too few of them.
     """
-    # Enqueued networks have none of the parameters of a network.
+    # Starting points weren't sampled, and published networks have none of the parameters.
     accuracies = basis.accuracy[table.rows.network.reindex(basis.accuracy.index).isna()]
     if len(accuracies) < _FEWEST_FOR_IMPORTANCE or accuracies.nunique() < 2:
         return {}

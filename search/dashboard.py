@@ -90,6 +90,8 @@ def serve(places: Places, *, host: str, port: int) -> None:
     from search.storage import Places, StudyError, open_storage, storage_errors
     from search.stores import artifacts_of, stores_together
 
+    if not 0 <= port <= 65535:
+        raise StudyError(f"--port is {port}; required: 0 to 65535")
     with storage_errors(places):
         storage = open_storage(places)
         names = optuna.get_all_study_names(storage)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import hashlib
+import itertools
 import json
 import queue
 import time
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
     from rich.console import Console
 
+    from search.settings import StudySettings
     from search.study import Places
     from zoo.card import Card
     from zoo.training.recipe import Recipe
@@ -30,6 +32,7 @@ __all__ = ["ExportTask", "export_trials", "main", "top_trials", "train_trial"]
 
 FINAL_EPOCHS = 60
 FINAL_EPOCHS_DRAWN = 20
+_MOST_DEATHS = 3
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,8 @@ class ExportTask:
         recipe: JSON form of the `Recipe` to train by.
         folder: of the model.
         deadline: `time.time()` by which the model is saved, or None.
-        progress: a queue of (trial, epochs done, epochs, validation accuracy).
+        progress: a queue of (trial, epochs done, epochs planned, what to say of it); without any epoch
+            planned, why the training has failed.
     """
 
     places: Places
@@ -92,9 +96,10 @@ def _train_trial(task: ExportTask) -> None:
 
     from search.study import load_study, quiet_optuna, settings_of
     from zoo.data import load_dataset, split_from_json
+    from zoo.errors import DeviceError
     from zoo.networks import config_from_json
     from zoo.training.device import pick_device
-    from zoo.training.loop import EpochResult
+    from zoo.training.loop import DivergedError, EpochResult
     from zoo.training.recipe import Recipe
     from zoo.training.session import train_and_save
 
@@ -107,23 +112,32 @@ def _train_trial(task: ExportTask) -> None:
     recipe = Recipe.from_json(task.recipe)
     run = hashlib.sha256(json.dumps([trial.user_attrs["config"], task.recipe]).encode()).hexdigest()[:16]
 
-    def told(result: EpochResult) -> None:
-        task.progress.put((task.trial, result.epoch, recipe.epochs, result.accuracy))
+    checkpoint = task.places.checkpoints / f"export-{run}.pt"
 
-    train_and_save(
-        config_from_json(trial.user_attrs["config"]),
-        recipe,
-        dataset,
-        split_from_json(study.user_attrs["split"]),
-        task.folder,
-        device=pick_device(task.device),
-        checkpoint=task.places.checkpoints / f"export-{run}.pt",
-        on_epoch=told,
-        deadline=None if task.deadline is None else time.monotonic() + task.deadline - time.time(),
-        note=f"Found by study {study.study_name}, trial {trial.number}; trained in full.",
-        study=study.study_name,
-        trial=trial.number,
-    )
+    def told(result: EpochResult, planned: int) -> None:
+        task.progress.put((task.trial, result.epoch, planned, f"accuracy {result.accuracy:.4f}"))
+
+    try:
+        train_and_save(
+            config_from_json(trial.user_attrs["config"]),
+            recipe,
+            dataset,
+            split_from_json(study.user_attrs["split"]),
+            task.folder,
+            device=pick_device(task.device),
+            checkpoint=checkpoint,
+            on_epoch=told,
+            deadline=None if task.deadline is None else time.monotonic() + task.deadline - time.time(),
+            note=f"Found by study {study.study_name}, trial {trial.number}; trained in full.",
+            study=study.study_name,
+            trial=trial.number,
+        )
+    except DivergedError as error:
+        # The same run would only diverge again.
+        checkpoint.unlink(missing_ok=True)
+        task.progress.put((task.trial, 0, 0, str(error)))
+    except DeviceError as error:
+        task.progress.put((task.trial, 0, 0, str(error)))
 
 
 def _check_data(found: str, required: str, name: str) -> None:
@@ -138,6 +152,7 @@ def _check_data(found: str, required: str, name: str) -> None:
 def export_trials(
     places: Places,
     trials: Sequence[FrozenTrial],
+    settings: StudySettings,
     *,
     data: Path | None,
     ferplus: Path | None,
@@ -151,26 +166,37 @@ def export_trials(
 ) -> list[Card]:
     """Train trials in full, `workers` at a time, and save each as `models/STUDY-trialN`.
 
-    A model that is there already, of the same network and recipe, isn't trained again. An interrupted
-    training goes on from its last epoch when the same is asked for again.
+    A model that is there already, of the same network, recipe, data and split, isn't trained again; beside
+    one that differs, the new one is saved as `models/STUDY-trialN-2`, and so on. An interrupted training
+    goes on from its last epoch when the same is asked for again.
 
     Args:
         changes: of the recipe, `FIELD=VALUE`; see `zoo.training.options.changed`.
         deadline: `time.time()` by which all models are saved, or None; each gets an equal share of the time.
 
     Returns:
-        The cards in the order of the trials.
+        The cards in the order of the trials, without those whose training failed, of which a line is
+        printed.
+
+    Raises:
+        StudyError: all trainings failed, or a process died three times.
     """
     import multiprocessing
 
     from search.processes import Crew, plan_devices
+    from search.storage import StudyError
+    from zoo.card import Card
     from zoo.console import progress_bar
+    from zoo.models import CARD
 
     recipes = {trial.number: _final_recipe(trial, epochs, changes) for trial in trials}
     progress = multiprocessing.get_context("spawn").Queue()
     at_once = max(1, min(workers, len(trials)))
     rounds = [trials[start : start + at_once] for start in range(0, len(trials), at_once)]
-    folders = {trial.number: models / f"{places.name}-trial{trial.number}" for trial in trials}
+    folders = {
+        trial.number: _folder(models, places.name, trial, recipes[trial.number], settings) for trial in trials
+    }
+    failures: dict[int, str] = {}
     bar = progress_bar(console)
     bars = {
         number: bar.add_task(f"final training of trial {number}", total=recipe.epochs, status="")
@@ -178,7 +204,7 @@ def export_trials(
     }
     with bar:
         for index, chosen in enumerate(rounds):
-            missing = [t for t in chosen if not _saved(folders[t.number], t, recipes[t.number])]
+            missing = [trial for trial in chosen if not (folders[trial.number] / CARD).is_file()]
             until = None
             if deadline is not None:
                 until = time.time() + (deadline - time.time()) / (len(rounds) - index)
@@ -200,30 +226,38 @@ def export_trials(
                     )
                     for trial, (name, threads) in zip(missing, plan, strict=False)
                 ],
+                most_deaths=_MOST_DEATHS,
             )
             try:
                 for _ in crew.watch():
-                    _draw(bar, bars, progress, console)
+                    _draw(bar, bars, progress, console, failures)
             finally:
                 crew.stop()
-            _draw(bar, bars, progress, console)
-    from zoo.card import Card
-    from zoo.models import CARD
+            _draw(bar, bars, progress, console, failures)
+    cards = {number: folder / CARD for number, folder in folders.items() if (folder / CARD).is_file()}
+    for number in folders.keys() - cards.keys():
+        console.print(
+            f"the final training of trial {number} failed: {failures.get(number, 'nothing was saved')}",
+            style="yellow",
+            soft_wrap=True,
+        )
+    if trials and not cards:
+        raise StudyError("no network could be trained in full; the study is kept")
+    return [Card.load(path) for path in cards.values()]
 
-    return [Card.load(folders[trial.number] / CARD) for trial in trials]
 
-
-def _draw(bar: Any, bars: dict[int, Any], progress: Any, console: Console) -> None:
+def _draw(bar: Any, bars: dict[int, Any], progress: Any, console: Console, failures: dict[int, str]) -> None:
     while True:
         try:
-            number, done, epochs, accuracy = progress.get_nowait()
+            number, done, epochs, words = progress.get_nowait()
         except queue.Empty:
             return
-        bar.update(bars[number], completed=done, total=epochs, status=f"accuracy {accuracy:.4f}")
+        if not epochs:
+            failures[number] = words
+            continue
+        bar.update(bars[number], completed=done, total=epochs, status=words)
         if not console.is_terminal:
-            console.print(
-                f"final training of trial {number}: epoch {done} of {epochs}, accuracy {accuracy:.4f}"
-            )
+            console.print(f"final training of trial {number}: epoch {done} of {epochs}, {words}")
 
 
 def _final_recipe(trial: FrozenTrial, epochs: int, changes: Sequence[str]) -> Recipe:
@@ -235,17 +269,34 @@ def _final_recipe(trial: FrozenTrial, epochs: int, changes: Sequence[str]) -> Re
     return changed(recipe, changes)
 
 
-def _saved(folder: Path, trial: FrozenTrial, recipe: Recipe) -> bool:
+def _folder(models: Path, study: str, trial: FrozenTrial, recipe: Recipe, settings: StudySettings) -> Path:
+    """Where the same training has saved its model, or else the first folder without a model."""
+    from zoo.models import CARD
+
+    first = models / f"{study}-trial{trial.number}"
+    for number in itertools.count(1):
+        folder = first if number == 1 else first.with_name(f"{first.name}-{number}")
+        if not (folder / CARD).is_file() or _saved(folder / CARD, trial, recipe, settings):
+            return folder
+    raise AssertionError
+
+
+def _saved(path: Path, trial: FrozenTrial, recipe: Recipe, settings: StudySettings) -> bool:
     from zoo.card import Card
     from zoo.errors import WeightsError
-    from zoo.models import CARD
     from zoo.training.recipe import Recipe
 
     try:
-        card = Card.load(folder / CARD)
+        card = Card.load(path)
     except WeightsError:
         return False
-    return card.config == trial.user_attrs["config"] and Recipe.from_json(card.recipe) == recipe
+    split = card.data["split"]
+    return (
+        card.config == trial.user_attrs["config"]
+        and Recipe.from_json(card.recipe) == recipe
+        and card.data["fingerprint"] == settings.fingerprint
+        and (split["kind"], split["seed"]) == (settings.split_kind, settings.split_seed)
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -276,10 +327,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
 
     from search.processes import plan_workers
+    from search.settings import check_counts
     from search.storage import Places, StudyError, storage_errors
     from search.study import load_study, quiet_optuna, settings_of
     from zoo.console import stderr
 
+    check_counts(options, top=1, epochs=1, trial=0)
     quiet_optuna()
     places = Places.of(options.study, options.storage)
     with storage_errors(places):
@@ -300,6 +353,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     cards = export_trials(
         places,
         trials,
+        settings,
         data=options.data,
         ferplus=options.ferplus,
         device=options.device,

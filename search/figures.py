@@ -37,7 +37,7 @@ def history(table: StudyTable) -> go.Figure | None:
     known = rows[rows.network.notna()]
     if len(known):
         figure.add_scattergl(
-            x=_list(known.index), y=_list(known.accuracy), mode="markers", name="published network",
+            x=_list(known.index), y=_list(known.accuracy), mode="markers", name="starting point",
             marker={"color": INK, "size": 12, "symbol": "circle-open"}, text=_hover(known), hoverinfo="text",
         )  # fmt: skip
     best = best_so_far(table)
@@ -85,7 +85,7 @@ def pareto(table: StudyTable, most: int = _MOST_POINTS) -> go.Figure | None:
     known = some[some.network.notna()]
     if len(known):
         figure.add_scatter(
-            x=_list(known.macs), y=_list(known.accuracy), mode="markers+text", name="published network",
+            x=_list(known.macs), y=_list(known.accuracy), mode="markers+text", name="starting point",
             marker={"color": INK, "size": 13, "symbol": "circle-open"}, text=_list(known.network),
             textposition="bottom center", textfont={"size": 10}, hoverinfo="skip",
         )  # fmt: skip

@@ -120,31 +120,30 @@ def _enqueued_or_found(table: StudyTable) -> str:
     complete = table.complete
     known, found = complete[complete.network.notna()], complete[complete.network.isna()]
     if len(known) and not len(found):
-        trials = "The only complete trial is a published network"
+        trials = "The only complete trial is a network"
         if len(known) > 1:
-            trials = f"All {len(known)} complete trials are published networks"
+            trials = f"All {len(known)} complete trials are networks"
         return f"{trials} that the study began with; none that the search proposed has run to its end."
     if not len(known):
         return ""
-    published, sampled = known.loc[known.accuracy.idxmax()], found.loc[found.accuracy.idxmax()]
-    gain = (sampled.accuracy - published.accuracy) * 100
+    start, sampled = known.loc[known.accuracy.idxmax()], found.loc[found.accuracy.idxmax()]
+    gain = (sampled.accuracy - start.accuracy) * 100
     intervals = [
         table.trial(int(str(row.name))).user_attrs.get("metrics", {}).get("accuracy_interval")
-        for row in (published, sampled)
+        for row in (start, sampled)
     ]
     apart = ""
     if all(intervals):
         overlap = max(pair[0] for pair in intervals) <= min(pair[1] for pair in intervals)
         apart = f"; their 95% intervals {'overlap' if overlap else 'do not overlap'}"
     first = (
-        f"The best was found by the search: {sampled.accuracy:.1%} against {published.accuracy:.1%}"
+        f"The best was found by the search: {sampled.accuracy:.1%} against {start.accuracy:.1%}"
         if gain > 0
-        else "The search found nothing better than the published network it began with: "
-        f"{sampled.accuracy:.1%} "
-        f"against {published.accuracy:.1%}"
+        else f"The search found nothing better than the networks it began with: {sampled.accuracy:.1%} "
+        f"against {start.accuracy:.1%}"
     )
-    among = f"the best of {len(known)} published networks" if len(known) > 1 else "a published network"
-    return f"{first} for {published.network}, {among} enqueued ({_signed(gain, 1)} points{apart})."
+    among = f", the best of {len(known)} networks" if len(known) > 1 else ","
+    return f"{first} for {start.network}{among} that it began with ({_signed(gain, 1)} points{apart})."
 
 
 def _luck(table: StudyTable) -> str:

@@ -3,6 +3,7 @@ are."""
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,10 +14,11 @@ import torch
 from optuna.artifacts._protocol import ArtifactStore
 from optuna.trial import FrozenTrial, TrialState
 
+from search.child import disk_is_full
 from search.recovery import CONTINUES, DOUBLED, FINISHED, PROPOSAL, REASON, SURPLUS, is_doubled, is_poison
 from search.settings import StudySettings
 from search.space import Limits, Proposal, suggest
-from search.storage import transaction
+from search.storage import STORAGE_ERRORS, transaction
 from zoo.data.dataset import FaceDataset, Split
 from zoo.errors import ConfigError
 from zoo.networks import count
@@ -216,9 +218,19 @@ class Objective:
         return optuna.TrialPruned(reason)
 
     def _upload(self, trial: optuna.Trial) -> None:
+        """Keep the trial's pictures; where the store of pictures fails, the trial counts all the same."""
         from search.artifacts import upload_trial
 
-        upload_trial(trial, self._dataset.classes, self._artifacts)
+        try:
+            upload_trial(trial, self._dataset.classes, self._artifacts)
+        except (*STORAGE_ERRORS, optuna.exceptions.UpdateFinishedTrialError):
+            raise
+        except Exception as error:
+            if disk_is_full(error):
+                raise
+            said = (str(error).strip() or type(error).__name__).splitlines()[0]
+            trial.set_user_attr("pictures_missing", said)
+            print(f"trial {trial.number}: its pictures can't be kept ({said})", file=sys.stderr)
 
     def _repeat(self, trial: optuna.Trial, earlier: FrozenTrial) -> float:
         """The outcome of an earlier trial with the same proposal, which isn't trained again."""

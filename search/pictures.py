@@ -65,7 +65,7 @@ def _history(table: StudyTable, path: Path) -> bool:
             facecolor="none",
             edgecolor=INK,
             lw=1,
-            label="published network",
+            label="starting point",
         )
     best = best_so_far(table)
     if len(best):
@@ -112,7 +112,7 @@ def _pareto(table: StudyTable, path: Path) -> bool:
     known = rows[rows.network.notna()]
     if len(known):
         axes.scatter(
-            known.macs, known.accuracy, s=80, facecolor="none", edgecolor=INK, lw=1, label="published network"
+            known.macs, known.accuracy, s=80, facecolor="none", edgecolor=INK, lw=1, label="starting point"
         )
     for number, row in front.tail(12).iterrows():
         name = row.network if isinstance(row.network, str) else str(number)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import multiprocessing
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
@@ -26,7 +29,7 @@ _MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str
 
 
 def plan_workers(workers: str, device: str) -> int:
-    """How many workers `--workers` means; `auto` is one for each GPU, or without any one for each core.
+    """How many workers `--workers` means; `auto` is one for each GPU, or on a CPU one for each core.
 
     Raises:
         StudyError: the value is neither `auto` nor a positive number.
@@ -34,8 +37,12 @@ def plan_workers(workers: str, device: str) -> int:
     if workers == "auto":
         import torch
 
-        gpus = torch.cuda.device_count() if device in ("auto", "cuda") and torch.cuda.is_available() else 0
-        return gpus or (os.cpu_count() or 1)
+        from zoo.training.device import pick_device
+
+        picked = pick_device(device)
+        if picked.type == "cpu":
+            return _cores()
+        return torch.cuda.device_count() if picked.type == "cuda" and picked.index is None else 1
     if not workers.isdecimal() or int(workers) < 1:
         raise StudyError(f"--workers is {workers!r}; required: auto or a number of at least 1")
     return int(workers)
@@ -48,29 +55,42 @@ def plan_devices(device: str, workers: int) -> list[tuple[str, int]]:
     from zoo.training.device import pick_device
 
     picked = pick_device(device)
-    threads = max(1, (os.cpu_count() or 1) // workers)
+    threads = max(1, _cores() // workers)
     if picked.type == "cuda" and picked.index is None:
         return [(f"cuda:{number % torch.cuda.device_count()}", threads) for number in range(workers)]
     return [(str(picked), threads)] * workers
+
+
+def _cores() -> int:
+    """The cores that this process may use, which a cluster's scheduler may have made fewer."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Crew:
     """Processes that all run one function, each with a task of its own.
 
     A process that dies without a word (a crash, a kill, the system out of memory) is replaced, unless ten
-    have died within five minutes; one that ends with an error of its own ends the crew.
+    have died within five minutes, or its task's process for the `most_deaths`th time; one that ends with an
+    error of its own ends the crew.
 
     Args:
         target: importable; called in a new process with one task and a connection, to which it sends why it
             ends early.
     """
 
-    def __init__(self, target: Callable[[Any, Connection], None], tasks: Sequence[Any]) -> None:
+    def __init__(
+        self,
+        target: Callable[[Any, Connection], None],
+        tasks: Sequence[Any],
+        *,
+        most_deaths: float = math.inf,
+    ) -> None:
         # Forked processes would inherit torch's and the database driver's locks.
         self._context = multiprocessing.get_context("spawn")
         self._target = target
         self._processes: dict[int, tuple[BaseProcess, Any, Connection]] = {}
         self._deaths: list[float] = []
+        self._most_deaths, self._deaths_of = most_deaths, dict.fromkeys(range(len(tasks)), 0)
         os.environ.update({name: os.environ.get(name, value) for name, value in _MALLOC.items()})
         for number, task in enumerate(tasks):
             self._start(number, task)
@@ -79,7 +99,8 @@ class Crew:
         receiver, sender = self._context.Pipe(duplex=False)
         # A daemon is told to end when this process ends in whatever way.
         process = self._context.Process(target=self._target, args=(task, sender), daemon=True)
-        process.start()
+        with _deaf_to_interrupts():
+            process.start()
         sender.close()
         self._processes[number] = (process, task, receiver)
 
@@ -102,16 +123,23 @@ class Crew:
                     print(words, file=sys.stderr)
                     raise StudyError("a worker failed with the traceback above; everything finished is kept")
                 if process.exitcode:
-                    self._note_death(process.exitcode)
+                    self._note_death(number, process.exitcode)
                     self._start(number, task)
             yield
             time.sleep(0.5)
 
-    def _note_death(self, status: int) -> None:
+    def _note_death(self, number: int, status: int) -> None:
         now = time.monotonic()
+        cause = f"by signal {-status}" if status < 0 else f"with status {status}"
         self._deaths = [*(then for then in self._deaths if now - then < _DEATH_SECONDS), now]
+        self._deaths_of[number] += 1
+        if self._deaths_of[number] >= self._most_deaths:
+            raise StudyError(
+                f"a worker died {self._deaths_of[number]} times, the last {cause} (9 may be the system, out "
+                "of memory); everything finished is kept"
+            )
+        print(f"a worker died {cause} and is replaced", file=sys.stderr)
         if len(self._deaths) > _MOST_DEATHS:
-            cause = f"by signal {-status}" if status < 0 else f"with status {status}"
             raise StudyError(
                 f"{len(self._deaths)} workers died within {_DEATH_SECONDS // 60} minutes, the last {cause}; "
                 "everything finished is kept"
@@ -129,6 +157,19 @@ class Crew:
                 process.kill()
                 process.join()
         self._processes.clear()
+
+
+@contextlib.contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Processes started within ignore Ctrl-C from their first moment on; their parent tells them to end."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _received(receiver: Connection) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import socket
@@ -35,10 +36,12 @@ FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 REASON, WORKER, SKIPPED = "reason", "worker", "skipped"
 NETWORK = "network"
 """User attribute of an enqueued trial that names a published network instead of sampling one."""
+START = "start"
+"""User attribute of an enqueued trial that is a point of the space: what it is called."""
 CONTINUES = "continues"
 """User attribute: number of the trial that this one goes on from."""
 CRASHES = "crashes"
-"""User attribute: how many of the trials that this one goes on from took their worker with them."""
+"""User attribute: how many trials in a row that this one goes on from took their worker with them."""
 PROPOSAL = "proposal"
 
 INTERRUPTED, SURPLUS, DOUBLED = "interrupted", "surplus", "doubled"
@@ -76,10 +79,14 @@ def reason_of(trial: FrozenTrial) -> str:
 def is_poison(trial: FrozenTrial) -> bool:
     """Whether a trial took its worker with it as often as it may."""
     return (
-        trial.state == TrialState.FAIL
-        and trial.user_attrs.get(CRASHES, 0) >= _MAX_RETRIES
-        and REASON not in trial.user_attrs
+        trial.state == TrialState.FAIL and REASON not in trial.user_attrs and _crashes(trial) > _MAX_RETRIES
     )
+
+
+def _crashes(trial: FrozenTrial) -> int:
+    """How often in a row the trial's workers died, this time included, without an epoch gained in between."""
+    gained = (trial.last_step or 0) >= trial.user_attrs.get("first_epoch", math.inf)
+    return (0 if gained else trial.user_attrs.get(CRASHES, 0)) + (REASON not in trial.user_attrs)
 
 
 def reclaim(study: Study, trials: Sequence[FrozenTrial]) -> bool:
@@ -112,17 +119,17 @@ def give_up(trial: optuna.Trial, reason: str) -> None:
 def queue_again(study: Study, trial: FrozenTrial) -> None:
     """Queue a failed trial with the same parameters, or note on the study that it's skipped.
 
-    A trial that failed without a reason took its worker with it; the third time it is skipped. Whoever runs
-    it finds the checkpoint of the same proposal. Nothing that the failed trial has recorded is copied. To
-    queue a trial twice does no harm, see `is_doubled`.
+    A trial that failed without a reason took its worker with it; the third time without an epoch gained in
+    between it is skipped. Whoever runs it finds the checkpoint of the same proposal. Nothing that the failed
+    trial has recorded is copied. To queue a trial twice does no harm, see `is_doubled`.
     """
-    crashes = trial.user_attrs.get(CRASHES, 0) + (REASON not in trial.user_attrs)
+    crashes = _crashes(trial)
     if crashes > _MAX_RETRIES:
         poison = (other for other in study.get_trials(deepcopy=False) if is_poison(other))
         study.set_user_attr(SKIPPED, {str(other.number): _POISON for other in poison})
         return
     params = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
-    kept = {name: trial.user_attrs[name] for name in (NETWORK,) if name in trial.user_attrs}
+    kept = {name: trial.user_attrs[name] for name in (NETWORK, START) if name in trial.user_attrs}
     if params or kept:
         attributes = {**kept, CONTINUES: trial.number, **({CRASHES: crashes} if crashes else {})}
         study.enqueue_trial(params, user_attrs=attributes)

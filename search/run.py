@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import shlex
 import sys
 import time
@@ -48,8 +49,8 @@ def _parser() -> argparse.ArgumentParser:
         help="multiply–accumulates, such as 30M, or none (default: 100M on a CPU, none on a GPU; drawn: 3M)",
     )
     study.add_argument("--max-params", metavar="COUNT", help="parameters, such as 2M (default: no limit)")
-    study.add_argument("--pruner", choices=("halving", "median", "none"), default="halving")
-    study.add_argument("--seed", type=int, default=0)
+    study.add_argument("--pruner", choices=("halving", "median", "none"), help="default: halving")
+    study.add_argument("--seed", type=int, help="of everything that is random (default: 0)")
     study.add_argument("--study", help="name (default: from the data)")
     study.add_argument("--storage", metavar="URL", help="default: sqlite:///studies/STUDY/study.db")
     study.add_argument(
@@ -76,37 +77,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     started = time.time()
 
-    from search.settings import StudySettings, parse_seconds
+    from search.settings import check_counts, parse_seconds
     from search.storage import Places, StudyError, settle, storage_errors
-    from search.study import quiet_optuna
+    from search.study import find_settings, quiet_optuna
     from zoo.console import stderr
     from zoo.data import load_dataset, make_split
     from zoo.training.device import pick_device
 
-    for name, least in (("trials", 1), ("export", 0), ("epochs", 1), ("final_epochs", 1)):
-        value = getattr(options, name)
-        if value is not None and value < least:
-            raise StudyError(f"--{name.replace('_', '-')} is {value}; required: at least {least}")
+    check_counts(options, trials=1, export=0, epochs=1, final_epochs=1)
     quiet_optuna()
     timeout = None if options.timeout is None else parse_seconds(options.timeout)
     device = pick_device(options.device)
     dataset = load_dataset(options.data, ferplus=options.ferplus)
     split = make_split(dataset, kind=options.split, seed=options.split_seed)
-    settings = StudySettings(
-        data=dataset.name,
-        fingerprint=dataset.fingerprint,
-        drawn=dataset.drawn,
-        classes=dataset.classes,
-        split_kind=split.kind,
-        split_seed=split.seed,
-        epochs=options.epochs or (_EPOCHS_DRAWN if dataset.drawn else _EPOCHS),
-        max_macs=_limit(options.max_macs, _default_macs(dataset.drawn, device.type)),
-        max_parameters=_limit(options.max_params, None),
-        pruner=options.pruner,
-        seed=options.seed,
-        soft_labels=options.ferplus is not None,
-    )
     places = Places.of(options.study or _study_name(dataset), options.storage)
+    settings = _settings(options, dataset, split, device.type, find_settings(places))
+    try:
+        if options.export != 0:
+            options.models.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StudyError(
+            f"--models {options.models}: no folder can be made there ({error.strerror})"
+        ) from None
     console = stderr()
     for note in (*dataset.notes, *split.notes):
         console.print(f"note: {note}", soft_wrap=True, style="yellow")
@@ -199,6 +191,7 @@ def _search_and_export(
         cards = export_trials(
             places,
             chosen,
+            settings,
             data=options.data,
             ferplus=options.ferplus,
             device=options.device,
@@ -209,6 +202,53 @@ def _search_and_export(
             console=console,
         )
     print_summary(stdout(), study, cards, options.models, places, pictures)
+
+
+def _settings(
+    options: argparse.Namespace,
+    dataset: FaceDataset,
+    split: Split,
+    device: str,
+    stored: StudySettings | None,
+) -> StudySettings:
+    """What the study is to be made with: options that aren't given are as `stored`, or else the defaults.
+
+    Raises:
+        StudyError: no network of the search is within the limits.
+    """
+    from search.settings import StudySettings
+    from search.space import Limits, slimmest
+    from search.storage import StudyError
+    from zoo.networks import count
+
+    own = StudySettings(
+        data=dataset.name,
+        fingerprint=dataset.fingerprint,
+        drawn=dataset.drawn,
+        classes=dataset.classes,
+        split_kind=split.kind,
+        split_seed=split.seed,
+        epochs=_EPOCHS_DRAWN if dataset.drawn else _EPOCHS,
+        max_macs=_default_macs(dataset.drawn, device),
+        max_parameters=None,
+        soft_labels=options.ferplus is not None,
+    )
+    default = stored or own
+    settings = dataclasses.replace(
+        own,
+        epochs=default.epochs if options.epochs is None else options.epochs,
+        max_macs=_limit(options.max_macs, default.max_macs),
+        max_parameters=_limit(options.max_params, default.max_parameters),
+        pruner=options.pruner or default.pruner,
+        seed=default.seed if options.seed is None else options.seed,
+    )
+    least = count(slimmest(len(dataset.classes)))
+    if not Limits(settings.max_macs, settings.max_parameters).allow(least):
+        raise StudyError(
+            f"the limits leave no network: the slimmest has {least.macs:,} multiply–accumulates and "
+            f"{least.parameters:,} parameters; required: larger limits, such as --max-macs 20M"
+        )
+    return settings
 
 
 def _limit(text: str | None, default: int | None) -> int | None:

@@ -70,7 +70,9 @@ class _Halving(optuna.pruners.BasePruner):
         epoch = trial.last_step
         if epoch is None or not self._is_rung(epoch):
             return False
-        snapshot: Any = _Snapshot(study, study.get_trials(deepcopy=False))
+        # An interrupted trial reported to its rungs, and its continuation reports the same again.
+        trials = study.get_trials(deepcopy=False)
+        snapshot: Any = _Snapshot(study, [other for other in trials if other.state != TrialState.FAIL])
         return self._halving.prune(snapshot, trial) or self._is_behind(snapshot, trial, epoch)
 
     def _is_behind(self, study: Study, trial: FrozenTrial, epoch: int) -> bool:

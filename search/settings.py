@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import re
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 from zoo.errors import ConfigError
 from zoo.networks.config import require, require_choice
 
-__all__ = ["PRUNERS", "StudySettings", "parse_count", "parse_seconds"]
+__all__ = ["PRUNERS", "StudySettings", "check_counts", "parse_count", "parse_seconds"]
 
 PRUNERS = ("halving", "median", "none")
 
@@ -48,6 +49,7 @@ class StudySettings:
 
     def __post_init__(self) -> None:
         require(self.epochs >= 1, "epochs", self.epochs, "at least 1")
+        require(0 <= self.seed < 1 << 32, "seed", self.seed, f"0 to {(1 << 32) - 1}")
         require_choice("pruner", self.pruner, PRUNERS)
         for name in ("max_macs", "max_parameters"):
             value = getattr(self, name)
@@ -70,6 +72,21 @@ class StudySettings:
             for name in mine
             if mine[name] != theirs[name] and name != "data"
         ]
+
+
+def check_counts(options: argparse.Namespace, **least: int) -> None:
+    """See that numeric options are large enough.
+
+    Args:
+        least: by the option's name, with `_` for `-`, the least that it may be; None may be any option.
+
+    Raises:
+        ConfigError: one is less.
+    """
+    for name, limit in least.items():
+        value = getattr(options, name)
+        if value is not None and value < limit:
+            raise ConfigError(f"--{name.replace('_', '-')} is {value}; required: at least {limit}")
 
 
 def parse_count(text: str) -> int:

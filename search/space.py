@@ -10,7 +10,7 @@ from typing import Any
 
 import optuna
 
-from search.recovery import NETWORK
+from search.recovery import NETWORK, START
 from zoo.data.augment import Augmentation
 from zoo.data.dataset import FACE_SIZE
 from zoo.networks import Cost, ParametricConfig, count
@@ -226,7 +226,7 @@ def starting_points(limits: Limits, classes: int, faces: int) -> list[tuple[dict
             params |= {f"stage{stage}_width": width, f"stage{stage}_repeats": repeats}
         if not _most_inceptions(limits):
             del params["inceptions"]
-        points.append((params, {}))
+        points.append((params, {START: "plain"}))
     return points
 
 
@@ -245,6 +245,11 @@ def _widest_plain(limits: Limits, classes: int) -> ParametricConfig | None:
                 if (list(widths) == doubled or not doubling) and limits.allow(count(plain)):
                     return plain
     return None
+
+
+def slimmest(classes: int) -> ParametricConfig:
+    """The network of the space that costs least."""
+    return ParametricConfig(classes=classes, widths=_WIDTHS[:1] * 3, repeats=(1, 1, 1))
 
 
 def _widths(stage: int, limits: Limits) -> tuple[int, ...]:

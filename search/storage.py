@@ -22,6 +22,7 @@ from optuna.study import Study
 from zoo.errors import ZooError
 
 __all__ = [
+    "STORAGE_ERRORS",
     "Patience",
     "Places",
     "StudyError",
@@ -34,6 +35,9 @@ __all__ = [
     "storage_errors",
     "transaction",
 ]
+
+STORAGE_ERRORS = (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError)
+"""What reading from or writing to a storage may raise; see `is_lost`."""
 
 HEARTBEAT_SECONDS = 20
 # Longer than a worker waits for a lost database: when it is back, nobody is taken for dead who only waited.
@@ -178,7 +182,10 @@ def open_storage(places: Places, *, create: bool = False, patience: Patience | N
     path = places.sqlite_file()
     if path is not None:
         if create:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise StudyError(f"{path.parent}: no folder can be made there ({error.strerror})") from None
         elif not path.is_file():
             raise StudyError(f"{path}: no study storage there; required: {_existing()}")
     backend = sqlalchemy.make_url(places.storage).get_backend_name()
@@ -196,7 +203,7 @@ def open_storage(places: Places, *, create: bool = False, patience: Patience | N
                 heartbeat_stale_trial_callback=queue_again,
             )
             break
-        except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError) as error:
+        except STORAGE_ERRORS as error:
             # Two first runs at once may both make the tables; the second finds them at its next try.
             if patience is None or not patience.lasts():
                 raise StudyError(f"storage {places.shown} can't be opened: {lost_reason(error)}") from None
@@ -304,7 +311,7 @@ def settle(places: Places) -> None:
     if path is None or not path.is_file():
         return
     with (
-        contextlib.suppress(sqlite3.OperationalError),
+        contextlib.suppress(sqlite3.DatabaseError),
         contextlib.closing(sqlite3.connect(path, timeout=2)) as connection,
     ):
         connection.execute("PRAGMA journal_mode=DELETE")
@@ -319,7 +326,7 @@ def storage_errors(places: Places) -> Iterator[None]:
     """
     try:
         yield
-    except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError) as error:
+    except STORAGE_ERRORS as error:
         if not is_lost(error):
             raise
         raise StudyError(

@@ -30,6 +30,7 @@ __all__ = [
     "StudyError",
     "create_study",
     "describe",
+    "find_settings",
     "finished_trials",
     "load_study",
     "quiet_optuna",
@@ -114,6 +115,28 @@ def load_study(
     except KeyError:
         names = ", ".join(optuna.get_all_study_names(opened)) or "none"
         raise StudyError(f"study {places.name!r} is not in {places.shown}; there are: {names}") from None
+
+
+def find_settings(places: Places) -> StudySettings | None:
+    """The settings that the study of that name was created with; None where there is none yet.
+
+    Raises:
+        StudyError: the storage can't be reached.
+    """
+    path = places.sqlite_file()
+    if path is not None and not path.is_file():
+        return None
+    with storage_errors(places):
+        storage = open_storage(places, patience=Patience(seconds=5))
+        try:
+            study = optuna.load_study(study_name=places.name, storage=storage)
+            return settings_of(study) if SETTINGS in study.user_attrs else None
+        except KeyError:
+            return None
+        finally:
+            # A connection that lies idle would keep `settle` from its work.
+            storage.remove_session()
+            storage.engine.dispose()
 
 
 def settings_of(study: Study) -> StudySettings:

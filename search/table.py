@@ -47,8 +47,7 @@ class StudyTable:
         settings: it was made with.
         rows: one row a trial, by number. `outcome` is one of `OUTCOMES`; `accuracy` the last reported one,
             0–1; `epochs` reported and `trained` epochs differ for a trial that went on from a checkpoint;
-            `seconds` passed from its start to its end; `network` is the published network that it was
-            enqueued as, or None.
+            `seconds` passed from its start to its end; `network` is what it was enqueued as, or None.
         params: one row a trial, one column a parameter; missing where it wasn't sampled.
         curves: one row a trial, one column an epoch from 1; validation accuracy, 0–1.
         distributions: of each parameter.
@@ -149,7 +148,7 @@ def _row(trial: FrozenTrial) -> dict[str, Any]:
         "started": trial.datetime_start,
         "ended": trial.datetime_complete,
         "worker": f"{worker['host']}:{worker['pid']}" if worker else None,
-        "network": attributes.get("network"),
+        "network": attributes.get("network", attributes.get("start")),
         "reason": attributes.get("reason"),
     }
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import optuna
-import sqlalchemy.exc
 from optuna.storages import RDBStorage
 from optuna.study import Study
 from optuna.trial import TrialState
@@ -38,6 +37,7 @@ from search.recovery import (
 from search.sampler import make_pruner, make_sampler
 from search.storage import (
     HEARTBEAT_SECONDS,
+    STORAGE_ERRORS,
     Patience,
     Places,
     StudyError,
@@ -55,8 +55,6 @@ if TYPE_CHECKING:
     from search.objective import Objective
 
 __all__ = ["Worker", "WorkerTask", "work"]
-
-_STORAGE_ERRORS = (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError)
 
 
 @dataclass(frozen=True)
@@ -140,7 +138,7 @@ def _work(task: WorkerTask, stop: threading.Event) -> None:
             if not worker.turn():
                 return
             turns.restore()
-        except _STORAGE_ERRORS as error:
+        except STORAGE_ERRORS as error:
             if not is_lost(error):
                 raise
             reason = lost_reason(error)
@@ -228,7 +226,7 @@ class Worker:
             # Taken for dead while it stood still: it goes on elsewhere.
             self._left = None
             return True
-        except _STORAGE_ERRORS:
+        except STORAGE_ERRORS:
             raise
         except Exception as error:
             if disk_is_full(error):
@@ -261,7 +259,7 @@ def _heartbeat(storage: RDBStorage, trial_id: int) -> Iterator[None]:
 
     def beat() -> None:
         while not ended.is_set():
-            with contextlib.suppress(*_STORAGE_ERRORS):
+            with contextlib.suppress(*STORAGE_ERRORS):
                 storage.record_heartbeat(trial_id)
             ended.wait(HEARTBEAT_SECONDS)
         storage.remove_session()

@@ -347,6 +347,19 @@ def test_a_full_disk_is_not_the_trials_fault(bench: Bench, monkeypatch: pytest.M
     assert queued.state == TrialState.WAITING and queued.user_attrs == {"continues": 0}
 
 
+def test_a_trial_counts_without_its_pictures(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*arguments: Any) -> None:
+        raise ConnectionError("the bucket can't be reached")
+
+    monkeypatch.setattr("search.artifacts.upload_trial", fail)
+    trial = bench.run()
+    assert trial.state == TrialState.COMPLETE and trial.value is not None
+    assert trial.user_attrs["pictures_missing"] == "the bucket can't be reached"
+    assert "trial 0: its pictures can't be kept" in capsys.readouterr().err
+
+
 def test_a_checkpoint_of_other_data_is_not_gone_on_from(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -138,9 +138,11 @@ def test_other_numbers_of_workers_are_refused(workers: str) -> None:
 
 
 def test_cores_are_shared_out_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
     assert plan_devices("cpu", 3) == [("cpu", 2)] * 3
     assert plan_devices("cpu", 20) == [("cpu", 1)] * 20
+    assert plan_workers("auto", "cpu") == 8
 
 
 def test_gpus_are_shared_out_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,4 +150,15 @@ def test_gpus_are_shared_out_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     assert [name for name, _ in plan_devices("auto", 3)] == ["cuda:0", "cuda:1", "cuda:0"]
     assert [name for name, _ in plan_devices("cuda:1", 2)] == ["cuda:1", "cuda:1"]
-    assert plan_workers("auto", "auto") == 2 and plan_workers("auto", "cpu") == os.cpu_count()
+    assert plan_workers("auto", "auto") == 2 and plan_workers("auto", "cuda:1") == 1
+
+
+def test_a_process_that_keeps_dying_is_given_up(tmp_path: Path) -> None:
+    for life in range(3):
+        (tmp_path / str(life)).touch()
+    crew = Crew(_run, [f"lives {tmp_path}"], most_deaths=2)
+    with pytest.raises(StudyError, match="died 2 times, the last by signal 9"):
+        for _ in crew.watch():
+            pass
+    crew.stop()
+    assert len(list(tmp_path.iterdir())) == 1

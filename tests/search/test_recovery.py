@@ -140,6 +140,17 @@ def test_a_trial_that_kills_three_workers_is_skipped(study: optuna.Study) -> Non
     assert states(study) == ["FAIL"] * 3
 
 
+def test_a_trial_that_gains_epochs_between_deaths_is_never_skipped(study: optuna.Study) -> None:
+    study.enqueue_trial({"x": 0.25})
+    for life in range(5):
+        trial = begin(study, worker=identity(pid=2**22 + 1), first_epoch=life + 1)
+        trial.report(0.5, life + 1)
+        reclaim(study, study.get_trials())
+    assert states(study) == ["FAIL"] * 5 + ["WAITING"]
+    assert frozen(study, 5).user_attrs == {CONTINUES: 4, CRASHES: 1}
+    assert not any(is_poison(trial) for trial in study.get_trials())
+
+
 def test_an_interruption_is_no_crash(study: optuna.Study) -> None:
     for _ in range(5):
         give_up(begin(study, worker=worker_identity()), "interrupted")

@@ -164,7 +164,7 @@ def test_findings_change_with_the_trials() -> None:
     assert "No trial has been trained" in said["over"]
     assert "No trial has run to its end" in said["pruned"]
     assert "Nothing was pruned" in said["complete"]
-    assert "All 3 complete trials are published networks" in said["enqueued"]
+    assert "All 3 complete trials are networks that the study began with" in said["enqueued"]
     assert "3 were interrupted and queued again" in said["failed"]
     assert len(set(said.values())) == 5
 

@@ -76,12 +76,31 @@ def test_from_three_trials_to_a_prediction(data: Path, tmp_path: Path) -> None:
     taught = ["s", "--epochs", "1", "--data", data, "--set", f"teacher={model}", "--set", "label_smoothing=0"]
     status, output, errors = command("search.export", taught, tmp_path)
     assert status == 0 and "epoch 1 of 1" in errors, errors
-    recipe = json.loads((model / "card.json").read_text())["recipe"]
+    recipe = json.loads(Path(f"{model}-2", "card.json").read_text())["recipe"]
+    assert json.loads((model / "card.json").read_text())["recipe"]["teacher"] == ""
     assert recipe["teacher"] == str(model) and recipe["epochs"] == 1
     status, output, errors = command("search.export", [*taught, "--set", "epoch=3"], tmp_path)
     assert status == 2 and "epoch" in errors and "Traceback" not in errors
     status, output, errors = command("search.run", [*run, "--seed", "9"], tmp_path)
     assert status == 2 and "seed 9 instead of 0" in errors and "Traceback" not in errors
+    # What isn't said is as the study has it.
+    status, output, errors = command(
+        "search.run", ["--data", data, "--study", "s", "--trials", "2", "--export", "0"], tmp_path
+    )
+    assert status == 0 and "2 epochs a trial" in errors, errors
+    for program, arguments, said in (
+        ("search.run", ["--data", data, "--study", "t", "--max-macs", "30"], "the limits leave no network"),
+        ("search.run", ["--data", data, "--study", "t", "--seed", "-1"], "seed is -1"),
+        ("search.run", ["--data", data, "--study", "t", "--models", "face.png/x"], "no folder can be made"),
+        ("search.run", ["--data", data, "--storage", "sqlite:///face.png/x.db"], "no folder can be made"),
+        ("search.run", ["--data", data, "--storage", "sqlite:///face.png"], "can't be opened"),
+        ("search.export", ["s", "--top", "0"], "--top is 0"),
+        ("search.report", ["s", "--out", "face.png"], "no folder can be made"),
+        ("search.dashboard", ["s", "--port", "99999"], "--port is 99999"),
+    ):
+        status, output, errors = command(program, arguments, tmp_path)
+        assert status == 2 and said in errors and "Traceback" not in errors, errors
+    assert not (tmp_path / "studies/t").exists()
 
 
 def kill_in_mid_trial(process: subprocess.Popen[str], storage: str, *, after: int = -1) -> FrozenTrial:

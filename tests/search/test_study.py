@@ -312,3 +312,27 @@ def test_halving_asks_more_once_trials_are_finished(epoch: int, accuracy: float,
         said = trial.should_prune()
         assert not said or step == epoch
     assert said == pruned
+
+
+def test_an_interrupted_trial_does_not_compete_beside_its_continuation() -> None:
+    quiet_optuna()
+    study = optuna.create_study(direction="maximize", pruner=make_pruner(settings(epochs=12)))
+    # Of ten, the three best go on; of eight that are distinct, the newcomer is the third best.
+    for accuracy, state in (
+        *((0.3 + number / 100, TrialState.PRUNED) for number in range(6)),
+        (0.6, TrialState.FAIL),
+        (0.6, TrialState.FAIL),
+        (0.6, TrialState.PRUNED),
+        (0.5, TrialState.PRUNED),
+    ):
+        study.add_trial(
+            optuna.trial.create_trial(
+                state=state,
+                value=accuracy if state == TrialState.PRUNED else None,
+                intermediate_values={2: accuracy},
+                system_attrs={"completed_rung_0": accuracy},
+            )
+        )
+    trial = study.ask()
+    trial.report(0.45, 2)
+    assert not trial.should_prune()

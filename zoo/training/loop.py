@@ -165,7 +165,7 @@ class Trainer:
     def shorten(self, epochs: int) -> None:
         """Plan for fewer epochs from now on, so that the schedule still comes to its end.
 
-        Checkpoints keep the plan.
+        Checkpoints don't keep the plan: a resumed run may have more time.
 
         Args:
             epochs: in all, at least as many as are done and at most as many as planned.
@@ -306,7 +306,6 @@ class Trainer:
             return
         state = {
             "identity": self._identity,
-            "epochs": self.recipe.epochs,
             "network": self.network.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "history": [asdict(result) for result in self.history],
@@ -329,7 +328,6 @@ class Trainer:
         self.network.load_state_dict(state["network"])
         self._optimizer.load_state_dict(state["optimizer"])
         self.history = [EpochResult(**entry) for entry in state["history"]]
-        self.recipe = dataclasses.replace(self.recipe, epochs=state["epochs"])
         self._plateau.state = PlateauState(**state["plateau"])
         self._best = state["best"]
         if self._average:

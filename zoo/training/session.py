@@ -30,7 +30,7 @@ def train_and_save(
     *,
     device: torch.device,
     checkpoint: Path | None = None,
-    on_epoch: Callable[[EpochResult], None] | None = None,
+    on_epoch: Callable[[EpochResult, int], None] | None = None,
     on_step: Callable[[float], None] | None = None,
     deadline: float | None = None,
     start: dict[str, Tensor] | None = None,
@@ -45,7 +45,7 @@ def train_and_save(
         folder: of the model; its name is the model's name.
         checkpoint: where the state is kept after every epoch. A checkpoint of the same run there is resumed;
             it is removed once the model is saved.
-        on_epoch: called after every epoch, those before a resume excluded.
+        on_epoch: called after every epoch, those before a resume excluded, with the epochs that are planned.
         on_step: called after every training step with the epochs done, a fraction within an epoch.
         deadline: on the clock of `time.monotonic()`. The schedule is shortened to the epochs that fit, as
             soon as it shows that not all do, and the model of the best epoch is saved before the deadline. A
@@ -72,9 +72,9 @@ def train_and_save(
 
         clock.plan(trainer)
         for result in trainer.epochs(on_step=after_step):
-            if on_epoch:
-                on_epoch(result)
             clock.plan(trainer)
+            if on_epoch:
+                on_epoch(result, trainer.recipe.epochs)
         card = save_trained(
             folder, trainer, dataset, split, note=note, study=study, trial=trial, pictures=True
         )

@@ -39,7 +39,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Card, list[Ep
         folder,
         device=CPU,
         checkpoint=folder.with_name("stripes.checkpoint"),
-        on_epoch=results.append,
+        on_epoch=lambda result, planned: results.append(result),
         on_step=steps.append,
         note="Stripes.",
         study="a study",
@@ -122,7 +122,7 @@ def test_an_interrupted_run_is_gone_on_with(tmp_path: Path, saved: tuple[Path, C
         tmp_path / "stripes",
         device=CPU,
         checkpoint=checkpoint,
-        on_epoch=results.append,
+        on_epoch=lambda result, planned: results.append(result),
     )
     assert [result.epoch for result in results] == [3, 4]
     assert card.weights_sha256 == saved[1].weights_sha256

@@ -1,0 +1,98 @@
+"""Final trainings: where their models go, and what becomes of those that fail."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import torch
+
+from search.export import ExportTask, _final_recipe, _folder, _train_trial
+from search.settings import StudySettings
+from search.space import Limits, suggest
+from search.storage import Places
+from search.study import create_study, load_study, quiet_optuna
+from tests.search.synthetic import settings
+from tests.search.test_objective import SMALLEST
+from zoo.card import Card
+from zoo.data import make_split
+from zoo.data.drawn import drawn_dataset
+from zoo.models import CARD
+from zoo.training.loop import DivergedError, Trainer
+
+DATASET = drawn_dataset(64, 32, 16)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ExportTask:
+    """Of a study of one trial, trained for no epoch."""
+    quiet_optuna()
+    monkeypatch.setattr("zoo.data.load_dataset", lambda *arguments, **options: DATASET)
+    split = make_split(DATASET)
+    places = Places("s", f"sqlite:///{tmp_path}/study.db", tmp_path)
+    study = create_study(places, _settings(), split)
+    proposal = suggest(
+        optuna.trial.FixedTrial(SMALLEST),
+        classes=7,
+        limits=Limits(),
+        epochs=1,
+        faces=64,
+        seed=0,
+        soft_labels=False,
+    )
+    attributes = {"config": proposal.config.to_json(), "recipe": proposal.recipe.to_json()}
+    study.add_trial(optuna.trial.create_trial(value=0.5, user_attrs=attributes))
+    trial = study.get_trials()[-1]
+    recipe = _final_recipe(trial, 1, [])
+    folder = tmp_path / "models" / f"s-trial{trial.number}"
+    return ExportTask(
+        places, trial.number, recipe.to_json(), folder, None, None, "cpu", 1, None, queue.Queue()
+    )
+
+
+def _settings() -> StudySettings:
+    return settings(fingerprint=DATASET.fingerprint, drawn=True, split_kind=make_split(DATASET).kind)
+
+
+def _where(task: ExportTask, epochs: int = 1, **changes: Any) -> str:
+    trial = load_study(task.places).get_trials()[task.trial]
+    models = task.folder.parent
+    return _folder(models, "s", trial, _final_recipe(trial, epochs, []), replace(_settings(), **changes)).name
+
+
+def test_a_model_is_neither_trained_twice_nor_overwritten_by_another(task: ExportTask) -> None:
+    assert _where(task) == task.folder.name
+    _train_trial(task)
+    assert Card.load(task.folder / CARD).recipe["epochs"] == 1
+    trial, done, planned, words = task.progress.get_nowait()
+    assert (trial, done, planned) == (task.trial, 1, 1) and words.startswith("accuracy 0.")
+    assert _where(task) == task.folder.name
+    other = f"{task.folder.name}-2"
+    assert _where(task, epochs=2) == other
+    assert _where(task, fingerprint="another") == _where(task, split_seed=5) == other
+
+
+def test_a_training_that_diverges_is_told_and_not_resumed(
+    task: ExportTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverge(self: Trainer, number: int, on_step: Any) -> Any:
+        self._save()
+        raise DivergedError("the training loss is nan in epoch 1")
+
+    monkeypatch.setattr(Trainer, "_train", diverge)
+    _train_trial(task)
+    assert task.progress.get_nowait() == (task.trial, 0, 0, "the training loss is nan in epoch 1")
+    assert not list(task.places.checkpoints.glob("*")) and not task.folder.exists()
