@@ -17,9 +17,12 @@ from zoo.errors import ConfigError, DataError, WeightsError
 if TYPE_CHECKING:
     import numpy as np
     from rich.console import Console
+    from torch import nn
 
+    from zoo.card import Card
     from zoo.comparison_model import ComparisonCard
     from zoo.data.channels import Preprocess
+    from zoo.data.dataset import FaceDataset
     from zoo.networks.comparison import ComparisonConfig, ComparisonNetwork
     from zoo.training.pair_data import PairData
     from zoo.training.pair_fit import HeldOut
@@ -52,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     console, device = stderr(), pick_device(options.device)
     published = options.backbone in SIAMESE
     recipe = changed(_recipe(published), options.set)
+    _check(options, recipe, published)
     if options.epochs is not None:
         recipe = dataclasses.replace(recipe, epochs=options.epochs)
     if options.seed is not None:
@@ -59,11 +63,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     data, held_rows, split_key = _data(options, published, recipe.seed, console)
     torch.manual_seed(recipe.seed)
     config, network, preprocess, seen = _network(options, data, split_key, console)
-    judged = data.triplets is not None or (data.dataset.votes is not None and not data.listed)
-    loss = options.loss or ("triplet" if judged and not published else "pair")
     objective = Objective(
-        loss=loss,
-        classification=0.0 if published or data.listed else options.classification,
+        loss=options.loss or _default_loss(options, data, published),
+        classification=0.0
+        if published or data.listed
+        else 1.0
+        if options.classification is None
+        else options.classification,
         frozen=published or options.frozen,
         views=options.views,
     )
@@ -112,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
         "--backbone",
         required=True,
         metavar="NAME",
-        help="saved model (its weights are the start), published network or config file (from scratch), "
+        help="saved model (its weights are the start), else published network or config file (from scratch), "
         "siamese_resnet18 or siamese_mobilenet_v3 (trained as published: frozen, on drawn pairs)",
     )
     add_data_arguments(parser)
@@ -133,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     group.add_argument("--frozen", action="store_true", help="leave the backbone as it is; train the head")
     group.add_argument("--views", type=int, default=4, help="of a face, where frozen (default: %(default)s)")
     group.add_argument(
-        "--classification", type=float, default=1.0, metavar="WEIGHT", help="of the labels' loss"
+        "--classification", type=float, metavar="WEIGHT", help="of the labels' loss (default: 1)"
     )
     group.add_argument("--pretrained", action="store_true", help="ImageNet weights for siamese_…")
     group.add_argument(
@@ -149,6 +155,37 @@ def _parser() -> argparse.ArgumentParser:
     group.add_argument("--resume", action="store_true", help="go on with an interrupted run")
     group.add_argument("--out", type=Path, metavar="FOLDER", help="default: models/NAME-compare")
     return parser
+
+
+def _check(options: argparse.Namespace, recipe: Recipe, published: bool) -> None:
+    """See that nothing is asked for that would do nothing.
+
+    Raises:
+        ConfigError: something is.
+    """
+    fixed = published or options.frozen
+    if options.classification is not None and (fixed or options.pairs or options.triplets or options.fec):
+        raise ConfigError(
+            f"--classification is {options.classification}; required: no such option with a frozen backbone "
+            "or with lists of pairs or triplets, where no labels are trained with"
+        )
+    unused = {"teacher": "", "mixup": 0.0}
+    for name, value in unused.items():
+        if getattr(recipe, name) != value:
+            raise ConfigError(
+                f"{name} is {getattr(recipe, name)!r}; required: {value!r} for comparison networks"
+            )
+    if recipe.balance == "weighted":
+        raise ConfigError("balance is 'weighted'; required: none, oversample or undersample")
+
+
+def _default_loss(options: argparse.Namespace, data: PairData, published: bool) -> str:
+    if published:
+        return "pair"
+    if options.pairs and options.triplets:
+        return "both"
+    judged = data.triplets is not None or (data.dataset.votes is not None and not data.listed)
+    return "triplet" if judged else "pair"
 
 
 def _recipe(published: bool) -> Recipe:
@@ -220,7 +257,11 @@ def _fec_data(options: argparse.Namespace, seed: int, console: Console) -> PairD
     dataset = FaceDataset(table.name, EMOTIONS, faces, none, np.full(len(faces), -1, dtype=np.int8))
     pairs, held_out = (fec_pairs(table.select(part), members[part]) for part in (~held, held))
     triplets, held_out_triplets = (fec_triplets(table.select(part), members[part]) for part in (~held, held))
-    console.print(f"{table.name}: {len(faces)} faces, {len(pairs)} pairs, {len(held_out)} held out")
+    console.print(
+        f"{table.name}: {len(faces)} faces, {len(pairs)} pairs, {len(held_out)} held out, whose faces other "
+        "pairs may show, too",
+        soft_wrap=True,
+    )
     if not len(pairs) or len(set(held_out.same.tolist())) < 2:
         raise DataError(f"{table.name}: too few faces are in {options.fec_faces}; download more of them")
     train = np.unique(np.concatenate([pairs.first, pairs.second]))
@@ -253,11 +294,11 @@ def _network(
             console.print("--pretrained isn't given: the frozen weights are random", style="yellow")
         return siamese, published, Preprocess(("gray",), (0.0,), (1.0,)), False
 
-    from zoo.models import load_model, resolve
-    from zoo.networks import names
+    from zoo.networks import config_from_json
     from zoo.training.options import choose_network
 
-    _, backbone, own = choose_network(options.backbone)
+    saved = _saved(options.backbone, dataset.classes)
+    backbone = config_from_json(saved[1].config) if saved else choose_network(options.backbone)[1]
     backbone = dataclasses.replace(backbone, classes=len(dataset.classes))
     config = EmbeddingConfig(backbone, size=options.size, hidden=options.hidden)
     network = config.build()
@@ -265,26 +306,61 @@ def _network(
     labels = np.arange(len(dataset.classes)) if options.fec else dataset.labels[data.train]
     shares = torch.bincount(torch.from_numpy(labels), minlength=len(dataset.classes)) / len(labels)
     network.know_training(shares)
-    if own is None or options.backbone in names():
+    if saved is None:
+        if options.frozen:
+            raise ConfigError(
+                f"--frozen: {options.backbone} has no weights to leave as they are; required: a saved model"
+            )
+        console.print(f"{options.backbone} is trained from scratch", style="yellow")
         statistics = channel_statistics(dataset.faces[data.train], backbone.channels)
-        return config, network, Preprocess(backbone.channels, *statistics), False
-    trained, card = load_model(resolve(options.backbone))
+        return config, network, Preprocess(backbone.channels, *statistics), bool(options.fec)
+    trained, card = saved
     network.backbone.load_state_dict(trained.state_dict())
     network.know_training(shares, card.temperature)
-    split = card.data.get("split", {})
-    # Votes change a fingerprint, so the name alone must do; a backbone that may have seen them counts as one
-    # that has.
-    seen = card.data.get("name") == dataset.name and (
-        split_key is None or (split.get("kind"), split.get("seed")) != split_key
-    )
-    if seen:
+    seen = bool(options.fec) or _seen(card, dataset, split_key)
+    if seen and not options.fec:
         console.print(
-            f"{card.name} was trained with the held-out faces too, so what is fitted to them is too sure; "
-            "a backbone trained with --split random, and --split random here, avoids that",
+            f"{card.name} was trained with held-out faces, so what is fitted to them is too sure; a backbone "
+            "trained on the same data, --ferplus included, with --split random, and --split random here, "
+            "avoids that",
             style="yellow",
             soft_wrap=True,
         )
     return config, network, Preprocess(card.channels, card.mean, card.std), seen
+
+
+def _saved(backbone: str, classes: tuple[str, ...]) -> tuple[nn.Module, Card] | None:
+    """The saved model of that name, which comes before a published network of the same name.
+
+    Raises:
+        ConfigError: it has other classes.
+    """
+    from zoo.models import load_model, resolve
+
+    try:
+        folder = resolve(backbone)
+    except WeightsError:
+        return None
+    network, card = load_model(folder)
+    if card.classes != classes:
+        raise ConfigError(
+            f"--backbone {backbone} answers {', '.join(card.classes)}; required: the classes of the data, "
+            f"{', '.join(classes)}, in the same order"
+        )
+    return network, card
+
+
+def _seen(card: Card, dataset: FaceDataset, split_key: tuple[str, int] | None) -> bool:
+    """Whether a backbone may have been trained with the held-out faces.
+
+    Votes change a fingerprint, as they drop rows, and with it what a split draws. So of data of one name
+    only an equal split of equal rows has not been seen.
+    """
+    split = card.data.get("split", {})
+    apart = (split.get("kind"), split.get("seed")) == split_key
+    return card.data.get("name") == dataset.name and not (
+        apart and card.data.get("fingerprint") == dataset.fingerprint
+    )
 
 
 def _train(

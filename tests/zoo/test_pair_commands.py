@@ -1,6 +1,10 @@
 """The commands that train and measure comparison networks, from data on disk to figures and pictures."""
 
+import dataclasses
 import json
+import re
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,12 +13,16 @@ from PIL import Image
 
 from tests.saved_models import train_small
 from tests.zoo.data.small_fer2013 import write_csv
+from zoo.card import Card
 from zoo.comparison import Comparer
 from zoo.comparison_model import ComparisonCard, load_comparison
 from zoo.data.cache import CACHE_VARIABLE
 from zoo.data.fec import read_fec
+from zoo.data.load import load_dataset
 from zoo.errors import ConfigError, DataError
 from zoo.evaluate_pairs import main as evaluate
+from zoo.models import CARD, load_model
+from zoo.train_pairs import _seen
 from zoo.train_pairs import main as train
 
 FERPLUS = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
@@ -117,12 +125,60 @@ def test_a_saved_model_is_a_start_and_a_baseline(trained, capsys):
     card = ComparisonCard.load(trained.parent / "two" / "comparison.json")
     assert card.objective["frozen"] and not card.data["held_out_seen_by_backbone"]
     before = Comparer.load("models/two").network.backbone.state_dict()
-    from zoo.models import load_model
-
     for name, value in load_model(trained.parent / "backbone")[0].state_dict().items():
         assert torch.equal(before[name], value)
     assert evaluate(["models/two", *DATA, "--pairs", "100", "--baseline", "backbone"]) == 0
     assert "predicted expression (backbone)" in capsys.readouterr().out
+
+
+def test_a_saved_model_comes_before_a_published_network_of_its_name(trained, capsys):
+    folder = trained.parent / "emotionnet"
+    train_small(folder, widths=(4, 8), epochs=1)
+    assert train(["--backbone", "emotionnet", *DATA, *SHORT, "--frozen", "--out", "models/kept"]) == 0
+    backbone = Comparer.load("models/kept").network.backbone.state_dict()
+    for name, value in load_model(folder)[0].state_dict().items():
+        assert torch.equal(backbone[name], value)
+    assert "scratch" not in capsys.readouterr().err
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--backbone", "tiny.json", "--frozen"], "tiny.json has no weights to leave as they are"),
+        (["--backbone", "tiny.json", "--pairs", "50", "--classification", "2"], "--classification is 2.0"),
+        (["--backbone", "tiny.json", "--set", "mixup=0.2"], "mixup is 0.2; required: 0.0"),
+        (["--backbone", "tiny.json", "--set", "balance=weighted"], "balance is 'weighted'"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(trained, options, said):
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        train([*options, *DATA, *SHORT, "--out", "models/none"])
+
+
+def test_a_backbone_of_other_classes_is_refused(trained):
+    folder = trained.parent / "others"
+    train_small(folder, widths=(4, 8), epochs=1)
+    card = Card.load(folder / CARD)
+    dataclasses.replace(card, classes=("a", "b", *card.classes[2:])).save(folder / CARD)
+    with pytest.raises(ConfigError, match="--backbone others answers a, b, .*; required: the classes of the"):
+        train(["--backbone", "others", *DATA, *SHORT, "--out", "models/none"])
+    shutil.rmtree(folder)
+
+
+def test_equal_seeds_of_other_rows_have_seen_the_held_out_faces(trained):
+    dataset = load_dataset(Path("fer2013.csv"))
+    card = Card.load(trained.parent / "backbone" / CARD)
+    split = {"kind": "random", "seed": 3}
+    same = {**card.data, "name": dataset.name, "split": split, "fingerprint": dataset.fingerprint}
+    for changes, split_key, seen in (
+        ({}, ("random", 3), False),
+        ({}, ("random", 4), True),
+        ({}, None, True),
+        ({"fingerprint": "of fewer rows"}, ("random", 3), True),
+        ({"name": "other.csv"}, None, False),
+    ):
+        assert _seen(dataclasses.replace(card, data={**same, **changes}), dataset, split_key) == seen
 
 
 @pytest.mark.parametrize(

@@ -89,8 +89,7 @@ class EmbeddingConfig(ComparisonConfig):
     Attributes:
         backbone: the network whose features are embedded and whose classifier names the expressions.
         size: length of the embedding. FECNet's was 16 (arXiv:1811.11283).
-        hidden: width of the layer between the features and the embedding; 0 for none. On the features of a
-            network of 57% accuracy, 128 raised the area under the curve of pairs from 0.758 to 0.764.
+        hidden: width of the layer between the features and the embedding; 0 for none.
     """
 
     family: ClassVar[str] = "embedding"

@@ -46,8 +46,9 @@ class PairData:
     Attributes:
         dataset: the faces; its votes decide the triplets of a batch.
         train: int64 (N,), the rows to train with.
-        held_out: pairs of other rows, which select the epoch.
-        held_out_triplets: of other rows, too; they select it where nothing but triplets is trained with.
+        held_out: other pairs, which select the epoch; of other rows, but for Google's set, where a face is
+            in many triplets.
+        held_out_triplets: likewise; they select it where nothing but triplets is trained with.
         pairs, triplets: lists to train with; where both are None, every batch is a set of faces that are all
             compared with each other.
     """
