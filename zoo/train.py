@@ -43,7 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     label, config, own = choose_network(options.name)
     config = changed(config, options.network)
-    recipe = changed(choose_recipe(options.recipe, label, own), options.set)
+    recipe = choose_recipe(options.recipe, label, own)
+    if options.ferplus:
+        recipe = dataclasses.replace(recipe, soft_labels=True)
+    recipe = changed(recipe, options.set)
     if options.epochs is not None:
         recipe = dataclasses.replace(recipe, epochs=options.epochs)
     if options.seed is not None:

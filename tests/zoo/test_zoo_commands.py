@@ -21,6 +21,7 @@ from zoo import evaluate, export_onnx, train
 from zoo import list as listing
 from zoo.card import Card
 from zoo.data.cache import CACHE_VARIABLE
+from zoo.data.dataset import USAGES
 from zoo.data.drawn import draw_faces
 from zoo.data.load import DATA_VARIABLE, load_dataset
 from zoo.errors import ConfigError, DataError, DeviceError, WeightsError
@@ -124,6 +125,29 @@ def test_a_saved_model_is_trained_again_by_its_own_recipe() -> None:
     assert train.main(["tiny0", "--data", "fer2013.csv", "--epochs", "1", "--device", "cpu"]) == 0
     card, own = (Card.load(Path(f"models/{name}/card.json")) for name in ("tiny0-again", "tiny0"))
     assert card.recipe == {**own.recipe, "epochs": 1} and card.config == own.config
+
+
+@pytest.fixture
+def votes(tmp_path: Path) -> Path:
+    """FER+ votes for fer2013.csv: seven of ten for the label, three for the next one."""
+    rows = ["Usage,Image name,anger,disgust,fear,happiness,sadness,surprise,neutral,contempt,unknown,NF"]
+    dataset = load_dataset(Path("fer2013.csv"))
+    for label, usage in zip(dataset.labels, dataset.usage, strict=True):
+        counts = np.zeros(10, dtype=int)
+        counts[[label, (label + 1) % 7]] = 7, 3
+        rows.append(f"{USAGES[usage]},face.png,{','.join(map(str, counts))}")
+    (tmp_path / "votes.csv").write_text("\n".join([*rows, ""]))
+    return tmp_path / "votes.csv"
+
+
+@pytest.mark.parametrize(("changes", "soft"), [((), True), (("--set", "soft_labels=false"), False)])
+def test_votes_train_unless_the_recipe_is_told_otherwise(
+    votes: Path, changes: tuple[str, ...], soft: bool
+) -> None:
+    options = ("--ferplus", str(votes), "--epochs", "1", "--out", "models/voted", *changes)
+    assert train.main(_train(*options)) == 0
+    card = Card.load(Path("models/voted/card.json"))
+    assert card.recipe["soft_labels"] is card.data["soft_labels"] is soft
 
 
 def test_an_interrupted_run_says_how_to_go_on_and_does(place: Path) -> None:
