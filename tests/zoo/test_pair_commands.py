@@ -139,6 +139,13 @@ def test_every_way_to_train(trained, options):
     assert evaluate(["models/way", *DATA, "--pairs", "50"]) == 0
 
 
+def test_a_usage_with_too_few_faces_for_pairs_has_no_figures(trained, tmp_path):
+    write_csv(tmp_path / "few.csv", (210, 70, 1))
+    options = ["--data", str(tmp_path / "few.csv"), *SHORT, "--out", "models/few"]
+    assert train(["--backbone", "tiny.json", *options]) == 0
+    assert set(load_comparison(trained.parent / "few")[1].metrics) == {"held_out", "PublicTest"}
+
+
 def test_an_interrupted_run_is_resumed(trained, capsys, monkeypatch):
     import zoo.training.pair_fit as fit
 
