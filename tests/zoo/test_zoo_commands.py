@@ -10,11 +10,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from PIL import Image
 
 from tests.zoo.data.small_fer2013 import HEADER, pixel_text
 from zoo import evaluate, export_onnx, train
@@ -285,6 +287,74 @@ def test_several_models_are_an_ensemble(tmp_path: Path) -> None:
     )
 
 
+@pytest.fixture(scope="module")
+def classes(place: Path) -> str:
+    """A folder of two class folders with thirty faces each; models random3 and random4 are trained on it."""
+    faces, _ = draw_faces(60, seed=9)
+    for number, face in enumerate(faces):
+        name = ("cats", "dogs")[number % 2]
+        (place / "classes" / name).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(face).save(place / "classes" / name / f"{number}.png")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        patch.setenv(CACHE_VARIABLE, str(place / "cache"))
+        for seed in ("3", "4"):
+            options = ["--data", "classes", "--split-seed", seed, "--epochs", "1", *QUICK]
+            assert train.main(["tiny.json", *options, "--out", f"models/random{seed}"]) == 0
+    return "classes"
+
+
+def _evaluated(*options: str) -> dict[str, Any]:
+    assert evaluate.main([*options, "--json", "figures.json", "--device", "cpu"]) == 0
+    figures: dict[str, Any] = json.loads(Path("figures.json").read_text())
+    return figures
+
+
+def test_a_random_split_has_figures_of_all_three_parts(classes: str) -> None:
+    card = Card.load(Path("models/random3/card.json"))
+    assert [card.metrics[part]["faces"] for part in card.data["split"]["rows"]] == [48, 6, 6]
+    assert card.validation == "random 10% validation"
+
+
+@pytest.mark.parametrize("usage", ["validation", "test"])
+def test_a_part_is_one_of_the_split_that_trained_the_model(
+    classes: str, usage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = _evaluated("random3", "--data", classes, "--usage", usage)
+    card = Card.load(Path("models/random3/card.json"))
+    assert values["usage"] == f"random 10% {usage}"
+    assert values["models"][0]["loss"] == pytest.approx(card.metrics[values["usage"]]["loss"])
+    assert "another split" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "warned"),
+    [
+        (("random3", "--split-seed", "4"), "random3 (--split random --split-seed 3)"),
+        (("random3", "random4", "--split-seed", "3"), "random4 (--split random --split-seed 4)"),
+        (("random3", "--split-seed", "3"), None),
+        (("random3", "--split-seed", "4", "--usage", "all"), None),
+    ],
+)
+def test_a_split_that_did_not_train_the_model_is_warned_of(
+    classes: str, options: tuple[str, ...], warned: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _evaluated(*options, "--data", classes)
+    told = [line for line in capsys.readouterr().err.splitlines() if "another split" in line]
+    assert len(told) == (warned is not None)
+    assert not warned or told[0].endswith(f"training faces: {warned}")
+
+
+def test_a_seed_that_splits_nothing_is_not_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _evaluated("tiny0", "--data", "fer2013.csv", "--split-seed", "5")["usage"] == "PublicTest"
+    assert "another split" not in capsys.readouterr().err
+
+
+def test_models_of_different_splits_need_one_to_be_named(classes: str) -> None:
+    with pytest.raises(ConfigError, match=r"random3 \(.* 3\) and random4 \(.* 4\) were trained on different"):
+        evaluate.main(["random3", "random4", "--data", classes, "--device", "cpu"])
+
+
 @pytest.mark.parametrize(
     ("usage", "faces"), [("Training", 140), ("all", 210), ("train", 140), ("validation", 70)]
 )
@@ -313,8 +383,6 @@ def test_bad_evaluations_are_named(options: list[str], error: type[Exception], w
 
 
 def test_other_classes_are_refused(tmp_path: Path) -> None:
-    from PIL import Image
-
     for name in ("cats", "dogs"):
         (tmp_path / name).mkdir()
         for number in range(6):
