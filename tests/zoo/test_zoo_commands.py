@@ -190,6 +190,8 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(place: Path) -> None:
         (["eda_cnn", "--repeats", "0"], ConfigError, "--repeats is 0"),
         (["eda_cnn", "--epochs", "0"], ConfigError, "epochs is 0"),
         (["eda_cnn", "--seed", "-1"], ConfigError, "seed is -1"),
+        (["eda_cnn", "--out", "."], ConfigError, r"--out is \.; required: a folder with a name"),
+        (["eda_cnn", "--out", "models/.."], ConfigError, r"--out is models/\.\.; required"),
         (["eda_cnn", "--device", "tpu"], DeviceError, "'tpu' is unknown"),
         (["eda_cnn", "--device", "cpu", "--data", "absent.csv"], DataError, "absent.csv: no such file"),
         (["tiny.json", "--data", "fer2013.csv", "--pretrained"], ConfigError, "no ImageNet weights"),
@@ -468,3 +470,26 @@ def test_a_command_that_is_told_to_stop_says_so_without_a_traceback(number: sign
         process.send_signal(number)
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 130 and errors == "interrupted\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            ["zoo.fec_download", "table.csv", "--folder", "table.csv/in"],
+            "table.csv/in/images: Not a directory",
+        ),
+        (
+            ["zoo.train", *_train("--epochs", "1", "--out", "table.csv/in")],
+            "table.csv/in.checkpoint: Not a directory",
+        ),
+    ],
+)
+def test_a_folder_that_cannot_be_made_is_named_in_one_line(arguments: list[str], words: str) -> None:
+    faces = ",".join(["http://127.0.0.1:9/a.jpg,0.1,0.9,0.1,0.9"] * 3)
+    Path("table.csv").write_text(f"{faces},ONE_CLASS_TRIPLET,annotator,1\n")
+    done = subprocess.run(
+        [sys.executable, "-m", *arguments], capture_output=True, text=True, check=False, env=ENVIRONMENT
+    )
+    assert done.returncode == 2 and words in done.stderr
+    assert "Traceback" not in done.stderr
