@@ -6,13 +6,18 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
+import typing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from zoo.errors import WeightsError
+from zoo.errors import ConfigError, WeightsError
+from zoo.networks.config import require_types
 
-__all__ = ["INTENDED_USE", "LIMITS", "Card"]
+__all__ = ["INTENDED_USE", "LIMITS", "Card", "read_card", "write_card"]
+
+_Kind = TypeVar("_Kind")
 
 INTENDED_USE = (
     "Research and teaching: guessing which of a few expressions annotators would say that a "
@@ -84,12 +89,8 @@ class Card:
         return float(self.metrics[self.validation]["accuracy"])
 
     def save(self, path: Path) -> None:
-        """Write the card, with a digest over all its fields, to a temporary file and move it to `path`."""
-        values = {"format": _FORMAT, **dataclasses.asdict(self)}
-        values["card_sha256"] = _digest(values)
-        temporary = path.with_suffix(".json.tmp")
-        temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-        temporary.replace(path)
+        """Write the card to `path`; see `write_card`."""
+        write_card(self, path)
 
     @classmethod
     def load(cls, path: Path) -> Card:
@@ -98,31 +99,52 @@ class Card:
         Raises:
             WeightsError: the file is missing, is no card, or was altered since it was saved.
         """
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise WeightsError(
-                f"{path}: no card there; required: a folder that zoo.train or search.run saved"
-            ) from None
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise WeightsError(f"{path}: not a card ({error}); required: JSON as saved") from None
-        if not isinstance(values, dict) or values.get("format") != _FORMAT:
-            raise WeightsError(f"{path}: not a card of format {_FORMAT}; required: JSON as saved")
-        if values.pop("card_sha256", None) != _digest(values):
-            raise WeightsError(
-                f"{path}: the card was altered since it was saved; required: the card as saved"
-            )
-        del values["format"]
-        known = {entry.name for entry in dataclasses.fields(cls)}
-        if set(values) != known:
-            odd = ", ".join(sorted(set(values) ^ known))
-            raise WeightsError(f"{path}: fields {odd} are missing or unknown; required: the card as saved")
-        for name in _TUPLES:
-            values[name] = tuple(values[name])
-        return cls(**values)
+        return read_card(cls, path, savers="zoo.train or search.run")
 
 
-_TUPLES = ("classes", "channels", "mean", "std")
+def write_card(card: Any, path: Path) -> None:
+    """Write a card of either kind, with a digest over all its fields, and move it to `path` when whole."""
+    values = {"format": _FORMAT, **dataclasses.asdict(card)}
+    values["card_sha256"] = _digest(values)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def read_card(kind: type[_Kind], path: Path, *, savers: str) -> _Kind:
+    """Read what `write_card` wrote.
+
+    Args:
+        kind: dataclass of the card.
+        savers: the commands that save such cards, for the message where there is none.
+
+    Raises:
+        WeightsError: the file is missing, is no card of this kind, or was altered since it was saved.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise WeightsError(f"{path}: no card there; required: a folder that {savers} saved") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise WeightsError(f"{path}: not a card ({error}); required: JSON as saved") from None
+    if not isinstance(values, dict) or values.get("format") != _FORMAT:
+        raise WeightsError(f"{path}: not a card of format {_FORMAT}; required: JSON as saved")
+    if values.pop("card_sha256", None) != _digest(values):
+        raise WeightsError(f"{path}: the card was altered since it was saved; required: the card as saved")
+    del values["format"]
+    declared = typing.get_type_hints(kind)
+    if set(values) != set(declared):
+        odd = ", ".join(sorted(set(values) ^ set(declared)))
+        raise WeightsError(f"{path}: fields {odd} are missing or unknown; required: the card as saved")
+    for name, value in values.items():
+        if typing.get_origin(declared[name]) is tuple and isinstance(value, list):
+            values[name] = tuple(value)
+    card = kind(**values)
+    try:
+        require_types(card)
+    except ConfigError as error:
+        raise WeightsError(f"{path}: {error}") from None
+    return card
 
 
 def _digest(values: dict[str, Any]) -> str:

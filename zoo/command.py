@@ -12,8 +12,9 @@ __all__ = ["run_command"]
 def run_command(main: Callable[[Sequence[str] | None], int]) -> None:
     """Run `main(None)` and exit with its status.
 
-    A `ZooError` prints one line on stderr and exits 2; Ctrl-C, or SIGTERM, which ends jobs on clusters,
-    exits 130. None shows a traceback. A closed pipe (`| head`) ends quietly.
+    A `ZooError`, or an error of the system with a file or folder, prints one line on stderr and exits 2;
+    Ctrl-C, or SIGTERM, which ends jobs on clusters, exits 130. None shows a traceback. A closed pipe
+    (`| head`) ends quietly.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -27,4 +28,9 @@ def run_command(main: Callable[[Sequence[str] | None], int]) -> None:
     except BrokenPipeError:
         sys.stderr.close()
         status = 0
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        status = 2
     sys.exit(status)

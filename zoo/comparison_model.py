@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from zoo.card import read_card, write_card
 from zoo.errors import ConfigError, WeightsError
 from zoo.models import MODELS, SHIPPED, WEIGHTS
 
@@ -31,8 +31,6 @@ __all__ = [
 COMPARISON_CARD = "comparison.json"
 DEFAULT_COMPARISON = "plain_small-compare"
 """The shipped model that is taken where none is named."""
-
-_FORMAT = 1
 
 INTENDED_USE = (
     "Research and teaching: guessing whether annotators would give two cropped faces the same of a few "
@@ -56,7 +54,8 @@ class ComparisonCard:
         mean, std: normalisation of the input channels on the 0–1 scale.
         slope, offset: turn its logit of *same* into a probability, fitted on held-out training pairs; the
             verdict is *same* from one half on.
-        temperature: divides its expression logits, fitted on held-out training faces.
+        temperature: divides its expression logits, fitted on held-out training faces; the backbone's own
+            where that is frozen and had been trained with those faces.
         odd_scale: of the softmax over distances that gives the odd one out, fitted on held-out training
             triplets; None where there were none.
         metrics: figures on the held-out pairs (`held_out`) and, by usage, on others.
@@ -96,36 +95,17 @@ class ComparisonCard:
     weights_sha256: str = ""
 
     def save(self, path: Path) -> None:
-        """Write the card to a temporary file and move it to `path`."""
-        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        values = {"format": _FORMAT, **dataclasses.asdict(self)}
-        temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
+        """Write the card to `path`; see `zoo.card.write_card`."""
+        write_card(self, path)
 
     @classmethod
     def load(cls, path: Path) -> ComparisonCard:
-        """Read a card.
+        """Read a card and check its digest.
 
         Raises:
-            WeightsError: the file is missing, or is no card of this format.
+            WeightsError: the file is missing, is no card, or was altered since it was saved.
         """
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise WeightsError(
-                f"{path}: no card there; required: a folder that zoo.train_pairs saved"
-            ) from None
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise WeightsError(f"{path}: not a card ({error}); required: JSON as saved") from None
-        if not isinstance(values, dict) or values.pop("format", None) != _FORMAT:
-            raise WeightsError(f"{path}: not a card of format {_FORMAT}; required: JSON as saved")
-        known = {entry.name for entry in dataclasses.fields(cls)}
-        if set(values) != known:
-            odd = ", ".join(sorted(set(values) ^ known))
-            raise WeightsError(f"{path}: fields {odd} are missing or unknown; required: the card as saved")
-        for name in ("classes", "mean", "std"):
-            values[name] = tuple(values[name])
-        return cls(**values)
+        return read_card(cls, path, savers="zoo.train_pairs")
 
 
 def available_comparisons(extra: Path | None = None) -> dict[str, Path]:
@@ -193,7 +173,7 @@ def load_comparison(folder: Path) -> tuple[ComparisonNetwork, ComparisonCard]:
     try:
         network = comparison_from_json(card.config).build()
         network.load_state_dict(load_file(path))
-    except (ConfigError, SafetensorError, RuntimeError) as error:
+    except (AttributeError, ConfigError, RuntimeError, SafetensorError, TypeError) as error:
         raise WeightsError(f"{path}: the weights don't fit the card's network ({error})") from None
     return network.eval(), card
 

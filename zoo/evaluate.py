@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from rich.table import Table
 
-    from zoo.data.dataset import FaceDataset
+    from zoo.data.dataset import FaceDataset, Split
     from zoo.predictor import Predictor
 
 __all__ = ["evaluate_models", "main"]
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Evaluate; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m zoo.evaluate", description=__doc__)
     parser.add_argument("models", nargs="+", metavar="MODEL", help="name or folder of a saved model")
-    add_data_arguments(parser)
+    add_data_arguments(parser, split_of_models=True)
     parser.add_argument(
         "--usage",
         default="validation",
@@ -53,7 +53,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     dataset = load_dataset(options.data, ferplus=options.ferplus)
     for sentence in dataset.notes:
         stderr().print(sentence, style="yellow")
-    part, rows = _rows(dataset, options.usage, options.split, options.split_seed)
+    split = None
+    if options.usage in _PARTS:
+        split, strangers = _choose_split(predictors, dataset, options.split, options.split_seed)
+        if strangers:
+            stderr().print(
+                "trained on another split of these data, so the faces measured may be among their training "
+                f"faces: {strangers}",
+                style="yellow",
+                soft_wrap=True,
+            )
+    part, rows = _rows(dataset, options.usage, split)
     with stderr().status(f"{len(rows):,} faces of {part}"):
         results = evaluate_models(predictors, dataset, rows, tta=options.tta)
     title = f"{dataset.name}, {part}, {len(rows):,} faces{', with flips and shifts' if options.tta else ''}"
@@ -70,8 +80,57 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _rows(dataset: FaceDataset, usage: str, kind: str, seed: int) -> tuple[str, np.ndarray]:
+def _choose_split(
+    predictors: Sequence[Predictor], dataset: FaceDataset, kind: str | None, seed: int | None
+) -> tuple[Split, str]:
+    """The split that was asked for, or else that of the models which were trained on these data.
+
+    Args:
+        kind, seed: as asked for; if both are None, nothing was.
+
+    Returns:
+        The split, and the models that were trained on another one of these data, as text.
+
+    Raises:
+        ConfigError: nothing was asked for, and the models were trained on different splits of these data.
+    """
+    import numpy as np
+
+    from zoo.data.split import make_split
+
+    trained: dict[tuple[str, int], list[str]] = {}
+    for card in (predictor.card for predictor in predictors):
+        if card.data["fingerprint"] == dataset.fingerprint:
+            own = card.data["split"]
+            trained.setdefault((own["kind"], own["seed"]), []).append(card.name)
+    asked = kind is not None or seed is not None
+    if trained and not asked:
+        kind, seed = next(iter(trained))
+    chosen = make_split(dataset, kind=kind or "official", seed=seed or 0)
+    strangers = []
+    for (other_kind, other_seed), models in trained.items():
+        other = make_split(dataset, kind=other_kind, seed=other_seed)
+        if not all(map(np.array_equal, _split_rows(other), _split_rows(chosen))):
+            strangers.append(f"{', '.join(models)} (--split {other_kind} --split-seed {other_seed})")
+    if strangers and not asked:
+        raise ConfigError(
+            f"{', '.join(next(iter(trained.values())))} (--split {kind} --split-seed {seed}) and "
+            f"{', '.join(strangers)} were trained on different splits of {dataset.name}; required: --split "
+            "and --split-seed, or models of one split"
+        )
+    return chosen, ", ".join(strangers)
+
+
+def _split_rows(split: Split) -> tuple[np.ndarray, ...]:
+    """Rows of each of `_PARTS`."""
+    return split.train, split.validation, split.test
+
+
+def _rows(dataset: FaceDataset, usage: str, split: Split | None) -> tuple[str, np.ndarray]:
     """The name and rows of what is to be evaluated.
+
+    Args:
+        split: whose part `usage` is; None where that is no part.
 
     Raises:
         ConfigError: `usage` is no usage and no part.
@@ -80,16 +139,14 @@ def _rows(dataset: FaceDataset, usage: str, kind: str, seed: int) -> tuple[str, 
     import numpy as np
 
     from zoo.data.dataset import USAGES
-    from zoo.data.split import make_split
 
     if usage == "all":
         name, rows = "all rows", np.arange(len(dataset))
     elif usage in USAGES:
         name, rows = usage, dataset.rows(usage)
-    elif usage in _PARTS:
-        split = make_split(dataset, kind=kind, seed=seed)
+    elif split:
         place = _PARTS.index(usage)
-        name, rows = split.names[place], (split.train, split.validation, split.test)[place]
+        name, rows = split.names[place], _split_rows(split)[place]
     else:
         raise ConfigError(f"--usage is {usage!r}; required: one of {', '.join((*USAGES, 'all', *_PARTS))}")
     if not len(rows):

@@ -49,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every figure to a file")
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:N or mps")
     options = parser.parse_args(argv)
+    _check(options)
 
     from zoo.console import stderr, stdout
     from zoo.data.load import load_dataset
@@ -59,9 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     dataset = load_dataset(options.data, ferplus=options.ferplus)
     for sentence in dataset.notes:
         stderr().print(sentence, style="yellow", soft_wrap=True)
-    rows = dataset.rows(options.usage)
-    if not len(rows):
-        raise DataError(f"{dataset.name} has no {options.usage} rows; required: another --usage")
+    rows = _rows(dataset, options.usage)
     pairs, triplets = draw_tasks(
         dataset, rows, pairs=options.pairs, triplets=options.triplets, seed=options.seed
     )
@@ -75,7 +74,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     title = f"{dataset.name}, {options.usage}, seed {options.seed}"
     stdout().print(figures_table(results, title))
     if triplets is None:
-        stderr().print("no triplets: they need annotators' votes (--ferplus CSV)", style="yellow")
+        lacking = (
+            "annotators' votes (--ferplus CSV)" if dataset.votes is None else "more faces, or fewer of them"
+        )
+        stderr().print(f"no triplets: they need {lacking}", style="yellow")
     else:
         stdout().print(
             "Triplets are drawn from annotators' votes; chance is 33.3%. This is not Google's FEC."
@@ -83,7 +85,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.pictures:
         from zoo.training.pair_pictures import save_roc
 
-        options.pictures.mkdir(parents=True, exist_ok=True)
         save_roc(options.pictures / "roc.png", scores, pairs.same)
     if options.json:
         values = {
@@ -101,6 +102,41 @@ def main(argv: Sequence[str] | None = None) -> int:
         except OSError as error:
             raise ConfigError(f"{options.json}: cannot be written ({error.strerror})") from None
     return 0
+
+
+def _check(options: argparse.Namespace) -> None:
+    """See that the numbers can be, and that there is a folder for pictures, before anything is computed.
+
+    Raises:
+        ConfigError: something of it isn't so.
+    """
+    if options.pairs < 2:
+        raise ConfigError(f"--pairs is {options.pairs}; required: at least 2, one same and one different")
+    if options.triplets < 1:
+        raise ConfigError(f"--triplets is {options.triplets}; required: at least 1")
+    if options.pictures:
+        try:
+            options.pictures.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"--pictures is {options.pictures}: {error.strerror}; required: a folder"
+            ) from None
+
+
+def _rows(dataset: FaceDataset, usage: str) -> np.ndarray:
+    """The rows of a usage.
+
+    Raises:
+        DataError: there are none.
+    """
+    from zoo.data.dataset import USAGES
+
+    rows = dataset.rows(usage)
+    if len(rows):
+        return rows
+    present = " or ".join(name for name in USAGES if len(dataset.rows(name)))
+    needed = f"--usage {present}" if present else "data with usages, such as a folder with train/ and test/"
+    raise DataError(f"{dataset.name} has no {usage} rows; required: {needed}")
 
 
 def _evaluate(
@@ -153,7 +189,6 @@ def _evaluate(
     if options.pictures:
         from zoo.training.pair_pictures import save_distances
 
-        options.pictures.mkdir(parents=True, exist_ok=True)
         distances = described.pair_distances(pairs)
         save_distances(options.pictures / f"distances-{card.name}.png", distances, pairs.same)
     return results, scores

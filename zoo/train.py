@@ -34,6 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.repeats < 1:
         raise ConfigError(f"--repeats is {options.repeats}; required: at least 1")
+    if options.out and options.out.name in ("", ".."):
+        raise ConfigError(f"--out is {options.out}; required: a folder with a name, which is the model's")
 
     from zoo.console import stderr, stdout
     from zoo.data.load import load_dataset
@@ -43,7 +45,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     label, config, own = choose_network(options.name)
     config = changed(config, options.network)
-    recipe = changed(choose_recipe(options.recipe, label, own), options.set)
+    recipe = choose_recipe(options.recipe, label, own)
+    if options.ferplus:
+        recipe = dataclasses.replace(recipe, soft_labels=True)
+    recipe = changed(recipe, options.set)
     if options.epochs is not None:
         recipe = dataclasses.replace(recipe, epochs=options.epochs)
     if options.seed is not None:

@@ -116,6 +116,14 @@ def test_a_card_with_other_fields_is_refused_even_with_a_right_digest(model: Pat
         load_model(model)
 
 
+def test_a_value_of_a_wrong_type_is_refused_even_with_a_right_digest(model: Path) -> None:
+    card: Any = Card.load(model / CARD)
+    for field, value in (("temperature", "warm"), ("classes", 7), ("history", {})):
+        dataclasses.replace(card, **{field: value}).save(model / CARD)
+        with pytest.raises(WeightsError, match=f"{model / CARD}: {field} is .*; required: a value of type"):
+            load_model(model)
+
+
 def test_altered_weights_are_refused(model: Path) -> None:
     content = bytearray((model / WEIGHTS).read_bytes())
     content[-5] ^= 1

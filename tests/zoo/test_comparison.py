@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shutil
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from PIL import Image
 from skimage import data
 
+from zoo.card import Card
 from zoo.comparison import Comparer, compare_faces
 from zoo.comparison_model import (
     COMPARISON_CARD,
@@ -24,7 +26,7 @@ from zoo.data.drawn import draw_faces
 from zoo.data.emotions import EMOTIONS
 from zoo.errors import ConfigError, WeightsError
 from zoo.faces import crop_face, find_faces, read_image
-from zoo.models import SHIPPED, WEIGHTS
+from zoo.models import CARD, SHIPPED, WEIGHTS
 from zoo.networks.comparison import EmbeddingConfig
 from zoo.networks.parametric import ParametricConfig
 from zoo.networks.siamese import SIAMESE
@@ -203,12 +205,53 @@ def test_what_was_altered_or_is_missing_is_named(folder, tmp_path):
     (place / WEIGHTS).unlink()
     with pytest.raises(WeightsError, match="no weights there"):
         load_comparison(place)
-    for text, words in (("{}", "format"), ("no json", "not a card"), ('{"format": 1}', "missing or unknown")):
+    for text, words in (("{}", "format"), ("no json", "not a card"), ('{"format": 1}', "altered")):
         (place / COMPARISON_CARD).write_text(text)
         with pytest.raises(WeightsError, match=words):
             load_comparison(place)
     with pytest.raises(WeightsError, match="no card there"):
         load_comparison(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"slope": 9.0}, {"mean": [0.4]}, {"note": "Another."}, {"card_sha256": "0" * 64}, {"extra": 1}],
+    ids=["slope", "mean", "note", "digest", "field"],
+)
+def test_an_altered_card_is_refused(folder, tmp_path, change):
+    place = shutil.copytree(folder, tmp_path / "altered")
+    values = json.loads((place / COMPARISON_CARD).read_text())
+    (place / COMPARISON_CARD).write_text(json.dumps({**values, **change}))
+    with pytest.raises(WeightsError, match=f"{place / COMPARISON_CARD}: the card was altered"):
+        Comparer.load(place)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("slope", "steep", "slope is 'steep'; required: a value of type float"),
+        ("classes", 7, "classes is 7; required: a value of type tuple"),
+        ("mean", ["0.5"], "mean is"),
+        ("odd_scale", [1.0], "odd_scale is"),
+        ("metrics", [], "metrics is"),
+        ("epoch", True, "epoch is True"),
+        ("config", {"family": "embedding", "backbone": 3, "size": 8, "hidden": 0}, "don't fit"),
+        ("config", {"family": ["embedding"]}, "don't fit"),
+        ("config", {**SIAMESE["siamese_resnet18"].to_json(), "hidden": 2.5}, "don't fit"),
+    ],
+)
+def test_values_of_wrong_types_are_refused_even_with_a_right_digest(folder, tmp_path, field, value, words):
+    place = shutil.copytree(folder, tmp_path / "typed")
+    replace(load_comparison(folder)[1], **{field: value}).save(place / COMPARISON_CARD)
+    with pytest.raises(WeightsError, match=words):
+        load_comparison(place)
+
+
+def test_the_shipped_model_has_the_temperature_of_its_frozen_backbone():
+    network, card = load_comparison(SHIPPED_FOLDER)
+    backbone = Card.load(SHIPPED / "plain_small" / CARD)
+    assert card.objective["frozen"] and card.data["held_out_seen_by_backbone"]
+    assert card.temperature == backbone.temperature == pytest.approx(float(network.temperature))
 
 
 def test_weights_of_another_network_are_refused(folder, tmp_path):

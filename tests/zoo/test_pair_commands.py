@@ -115,7 +115,9 @@ def test_evaluation_gives_figures_pictures_and_baselines(trained, capsys):
 
 def test_evaluation_without_votes_measures_pairs_alone(trained, capsys):
     assert evaluate(["models/one", *DATA, "--pairs", "100"]) == 0
-    assert "no triplets" in capsys.readouterr().err
+    assert "no triplets: they need annotators' votes" in capsys.readouterr().err
+    assert evaluate(["models/one", *VOTES, "--pairs", "100", "--triplets", "3000"]) == 0
+    assert "no triplets: they need more faces, or fewer of them" in capsys.readouterr().err
 
 
 def test_a_saved_model_is_a_start_and_a_baseline(trained, capsys):
@@ -195,6 +197,13 @@ def test_every_way_to_train(trained, options):
     assert evaluate(["models/way", *DATA, "--pairs", "50"]) == 0
 
 
+def test_a_usage_with_too_few_faces_for_pairs_has_no_figures(trained, tmp_path):
+    write_csv(tmp_path / "few.csv", (210, 70, 1))
+    options = ["--data", str(tmp_path / "few.csv"), *SHORT, "--out", "models/few"]
+    assert train(["--backbone", "tiny.json", *options]) == 0
+    assert set(load_comparison(trained.parent / "few")[1].metrics) == {"held_out", "PublicTest"}
+
+
 def test_an_interrupted_run_is_resumed(trained, capsys, monkeypatch):
     import zoo.training.pair_fit as fit
 
@@ -246,5 +255,37 @@ def test_what_cannot_be_trained_is_said(trained, arguments, error, words):
 
 
 def test_a_usage_without_rows_is_named(trained):
-    with pytest.raises(DataError, match="PrivateTest"):
+    with pytest.raises(DataError, match="PrivateTest rows; required: --usage Training or PublicTest"):
         evaluate(["models/one", *DATA, "--usage", "PrivateTest"])
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--pairs", "0"], "--pairs is 0; required: at least 2"),
+        (["--pairs", "1"], "--pairs is 1; required: at least 2"),
+        (["--triplets", "-1"], "--triplets is -1; required: at least 1"),
+        (["--pictures", "fer2013.csv"], "--pictures is fer2013.csv: File exists; required: a folder"),
+        (
+            ["--pictures", "fer2013.csv/in"],
+            "--pictures is fer2013.csv/in: Not a directory; required: a folder",
+        ),
+    ],
+)
+def test_options_that_cannot_be_are_refused_before_the_data_are_read(options, words):
+    with pytest.raises(ConfigError, match=words):
+        evaluate(["--data", "absent.csv", *options])
+
+
+def test_as_few_pairs_and_triplets_as_can_be(trained):
+    assert evaluate(["models/one", *VOTES, "--pairs", "2", "--triplets", "1", "--json", "few.json"]) == 0
+    figures = json.loads((trained.parent.parent / "few.json").read_text())["results"]["one"]
+    assert figures["pairs"]["pairs"] == 2 and figures["triplets"]["all"]["triplets"] == 1
+
+
+def test_data_without_usages_cannot_be_measured(trained, tmp_path):
+    for name in ("happy", "sad"):
+        (tmp_path / name).mkdir()
+        Image.new("L", (48, 48)).save(tmp_path / name / "1.png")
+    with pytest.raises(DataError, match="no PublicTest rows; required: data with usages"):
+        evaluate(["models/one", "--data", str(tmp_path)])

@@ -10,17 +10,20 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from PIL import Image
 
 from tests.zoo.data.small_fer2013 import HEADER, pixel_text
 from zoo import evaluate, export_onnx, train
 from zoo import list as listing
 from zoo.card import Card
 from zoo.data.cache import CACHE_VARIABLE
+from zoo.data.dataset import USAGES
 from zoo.data.drawn import draw_faces
 from zoo.data.load import DATA_VARIABLE, load_dataset
 from zoo.errors import ConfigError, DataError, DeviceError, WeightsError
@@ -126,6 +129,29 @@ def test_a_saved_model_is_trained_again_by_its_own_recipe() -> None:
     assert card.recipe == {**own.recipe, "epochs": 1} and card.config == own.config
 
 
+@pytest.fixture
+def votes(tmp_path: Path) -> Path:
+    """FER+ votes for fer2013.csv: seven of ten for the label, three for the next one."""
+    rows = ["Usage,Image name,anger,disgust,fear,happiness,sadness,surprise,neutral,contempt,unknown,NF"]
+    dataset = load_dataset(Path("fer2013.csv"))
+    for label, usage in zip(dataset.labels, dataset.usage, strict=True):
+        counts = np.zeros(10, dtype=int)
+        counts[[label, (label + 1) % 7]] = 7, 3
+        rows.append(f"{USAGES[usage]},face.png,{','.join(map(str, counts))}")
+    (tmp_path / "votes.csv").write_text("\n".join([*rows, ""]))
+    return tmp_path / "votes.csv"
+
+
+@pytest.mark.parametrize(("changes", "soft"), [((), True), (("--set", "soft_labels=false"), False)])
+def test_votes_train_unless_the_recipe_is_told_otherwise(
+    votes: Path, changes: tuple[str, ...], soft: bool
+) -> None:
+    options = ("--ferplus", str(votes), "--epochs", "1", "--out", "models/voted", *changes)
+    assert train.main(_train(*options)) == 0
+    card = Card.load(Path("models/voted/card.json"))
+    assert card.recipe["soft_labels"] is card.data["soft_labels"] is soft
+
+
 def test_an_interrupted_run_says_how_to_go_on_and_does(place: Path) -> None:
     options = _train("--epochs", "15", "--out", "models/broken")
     process = subprocess.Popen(
@@ -164,6 +190,8 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(place: Path) -> None:
         (["eda_cnn", "--repeats", "0"], ConfigError, "--repeats is 0"),
         (["eda_cnn", "--epochs", "0"], ConfigError, "epochs is 0"),
         (["eda_cnn", "--seed", "-1"], ConfigError, "seed is -1"),
+        (["eda_cnn", "--out", "."], ConfigError, r"--out is \.; required: a folder with a name"),
+        (["eda_cnn", "--out", "models/.."], ConfigError, r"--out is models/\.\.; required"),
         (["eda_cnn", "--device", "tpu"], DeviceError, "'tpu' is unknown"),
         (["eda_cnn", "--device", "cpu", "--data", "absent.csv"], DataError, "absent.csv: no such file"),
         (["tiny.json", "--data", "fer2013.csv", "--pretrained"], ConfigError, "no ImageNet weights"),
@@ -261,6 +289,74 @@ def test_several_models_are_an_ensemble(tmp_path: Path) -> None:
     )
 
 
+@pytest.fixture(scope="module")
+def classes(place: Path) -> str:
+    """A folder of two class folders with thirty faces each; models random3 and random4 are trained on it."""
+    faces, _ = draw_faces(60, seed=9)
+    for number, face in enumerate(faces):
+        name = ("cats", "dogs")[number % 2]
+        (place / "classes" / name).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(face).save(place / "classes" / name / f"{number}.png")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        patch.setenv(CACHE_VARIABLE, str(place / "cache"))
+        for seed in ("3", "4"):
+            options = ["--data", "classes", "--split-seed", seed, "--epochs", "1", *QUICK]
+            assert train.main(["tiny.json", *options, "--out", f"models/random{seed}"]) == 0
+    return "classes"
+
+
+def _evaluated(*options: str) -> dict[str, Any]:
+    assert evaluate.main([*options, "--json", "figures.json", "--device", "cpu"]) == 0
+    figures: dict[str, Any] = json.loads(Path("figures.json").read_text())
+    return figures
+
+
+def test_a_random_split_has_figures_of_all_three_parts(classes: str) -> None:
+    card = Card.load(Path("models/random3/card.json"))
+    assert [card.metrics[part]["faces"] for part in card.data["split"]["rows"]] == [48, 6, 6]
+    assert card.validation == "random 10% validation"
+
+
+@pytest.mark.parametrize("usage", ["validation", "test"])
+def test_a_part_is_one_of_the_split_that_trained_the_model(
+    classes: str, usage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = _evaluated("random3", "--data", classes, "--usage", usage)
+    card = Card.load(Path("models/random3/card.json"))
+    assert values["usage"] == f"random 10% {usage}"
+    assert values["models"][0]["loss"] == pytest.approx(card.metrics[values["usage"]]["loss"])
+    assert "another split" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "warned"),
+    [
+        (("random3", "--split-seed", "4"), "random3 (--split random --split-seed 3)"),
+        (("random3", "random4", "--split-seed", "3"), "random4 (--split random --split-seed 4)"),
+        (("random3", "--split-seed", "3"), None),
+        (("random3", "--split-seed", "4", "--usage", "all"), None),
+    ],
+)
+def test_a_split_that_did_not_train_the_model_is_warned_of(
+    classes: str, options: tuple[str, ...], warned: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _evaluated(*options, "--data", classes)
+    told = [line for line in capsys.readouterr().err.splitlines() if "another split" in line]
+    assert len(told) == (warned is not None)
+    assert not warned or told[0].endswith(f"training faces: {warned}")
+
+
+def test_a_seed_that_splits_nothing_is_not_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _evaluated("tiny0", "--data", "fer2013.csv", "--split-seed", "5")["usage"] == "PublicTest"
+    assert "another split" not in capsys.readouterr().err
+
+
+def test_models_of_different_splits_need_one_to_be_named(classes: str) -> None:
+    with pytest.raises(ConfigError, match=r"random3 \(.* 3\) and random4 \(.* 4\) were trained on different"):
+        evaluate.main(["random3", "random4", "--data", classes, "--device", "cpu"])
+
+
 @pytest.mark.parametrize(
     ("usage", "faces"), [("Training", 140), ("all", 210), ("train", 140), ("validation", 70)]
 )
@@ -289,8 +385,6 @@ def test_bad_evaluations_are_named(options: list[str], error: type[Exception], w
 
 
 def test_other_classes_are_refused(tmp_path: Path) -> None:
-    from PIL import Image
-
     for name in ("cats", "dogs"):
         (tmp_path / name).mkdir()
         for number in range(6):
@@ -376,3 +470,26 @@ def test_a_command_that_is_told_to_stop_says_so_without_a_traceback(number: sign
         process.send_signal(number)
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 130 and errors == "interrupted\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (
+            ["zoo.fec_download", "table.csv", "--folder", "table.csv/in"],
+            "table.csv/in/images: Not a directory",
+        ),
+        (
+            ["zoo.train", *_train("--epochs", "1", "--out", "table.csv/in")],
+            "table.csv/in.checkpoint: Not a directory",
+        ),
+    ],
+)
+def test_a_folder_that_cannot_be_made_is_named_in_one_line(arguments: list[str], words: str) -> None:
+    faces = ",".join(["http://127.0.0.1:9/a.jpg,0.1,0.9,0.1,0.9"] * 3)
+    Path("table.csv").write_text(f"{faces},ONE_CLASS_TRIPLET,annotator,1\n")
+    done = subprocess.run(
+        [sys.executable, "-m", *arguments], capture_output=True, text=True, check=False, env=ENVIRONMENT
+    )
+    assert done.returncode == 2 and words in done.stderr
+    assert "Traceback" not in done.stderr

@@ -94,18 +94,22 @@ def download_images(
     not asked for again. Closing the iterator ends the threads, each after what it waits for at the time.
 
     Args:
-        report: CSV of the links without a picture (`url, reason, final`); rewritten here.
+        report: CSV of the links without a picture (`url, reason, final`); rewritten here, but for what it
+            says of other addresses.
         retry_final: ask again also for the links that the report calls final.
     """
     limits = limits or Limits()
     folder.mkdir(parents=True, exist_ok=True)
-    known = {} if report is None or retry_final else read_report(report)
+    known = {} if report is None else read_report(report)
     here = found_images(folder)
-    unique = tuple(dict.fromkeys(addresses))
+    unique = dict.fromkeys(addresses)
     stop = threading.Event()
     with contextlib.ExitStack() as stack:
         writer = _ReportWriter(report)
         stack.callback(writer.close)
+        for url, old in known.items():
+            if url not in unique:
+                writer.write(old)
         pool = stack.enter_context(_pool(threads, limits))
         workers = ThreadPoolExecutor(threads, thread_name_prefix="download")
         stack.callback(workers.shutdown, cancel_futures=True)
@@ -115,9 +119,9 @@ def download_images(
         for url in unique:
             if path := here.get(image_name(url)):
                 yield Download(url, path=path, fresh=False)
-            elif (old := known.get(url)) and old.final:
-                writer.write(old)
-                yield old
+            elif url in known and known[url].final and not retry_final:
+                writer.write(known[url])
+                yield known[url]
             else:
                 waiting.append(url)
 

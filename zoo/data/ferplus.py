@@ -68,7 +68,7 @@ def apply_ferplus(dataset: FaceDataset, path: Path) -> FaceDataset:
     no_face = (counts[:, _VOTES.index("NF")] * 2 > counts.sum(axis=1)) | ~table.named[table_rows]
     trains = (dataset.usage[rows] == USAGES.index("Training")) | (dataset.usage[rows] < 0)
     dropped = rows[no_face & trains]
-    notes = [f"FER+ votes are soft labels for {len(rows):,} of {len(dataset):,} rows"]
+    notes = [f"FER+ has votes for {len(rows):,} of {len(dataset):,} rows"]
     if len(dropped):
         notes.append(f"{len(dropped):,} rows that show no face, as FER+ says, were dropped from training")
     with_votes = replace(dataset, votes=votes, notes=(*dataset.notes, *notes))

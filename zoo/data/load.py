@@ -19,11 +19,17 @@ _USUAL_FILE = Path("data/fer2013.csv")
 _KAGGLE_FILES = ("fer2013.csv", "icml_face_data.csv")
 
 
-def add_data_arguments(parser: argparse.ArgumentParser) -> None:
+def add_data_arguments(parser: argparse.ArgumentParser, *, split_of_models: bool = False) -> None:
     """Add --data, --ferplus, --split and --split-seed.
 
     The parsed values are `data: Path | None`, `ferplus: Path | None`, `split: str` and `split_seed: int`.
+
+    Args:
+        split_of_models: the command takes the split that its models were trained with; `split` and
+            `split_seed` are None where they aren't given.
     """
+    kind, seed = (None, None) if split_of_models else ("official", 0)
+    default = "that of the models, if these are their data; else %s" if split_of_models else "%s"
     group = parser.add_argument_group("data")
     group.add_argument(
         "--data",
@@ -41,15 +47,15 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--split",
         choices=("official", "random"),
-        default="official",
-        help="the source's own usages, or a stratified random split (default: %(default)s)",
+        default=kind,
+        help=f"the source's own usages, or a stratified random split (default: {default % 'official'})",
     )
     group.add_argument(
         "--split-seed",
         type=int,
-        default=0,
+        default=seed,
         metavar="N",
-        help="seed of what a split draws (default: %(default)s)",
+        help=f"seed of what a split draws (default: {default % '0'})",
     )
 
 

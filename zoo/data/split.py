@@ -84,7 +84,7 @@ def make_split(
         shares = (1 - _CARVED, _CARVED, 0.0)
         train, validation, _ = _stratified(dataset, trainable, shares, seed)
         test = private
-        names = (*_shares("Training", shares)[:2], "PrivateTest")
+        names = (f"Training {1 - _CARVED:.0%}", f"Training {_CARVED:.0%}", "PrivateTest")
     if not len(test) and kind == "official":
         notes.append(f"{dataset.name} has no PrivateTest rows: there is no test part")
     train = np.setdiff1d(train, flat)
@@ -164,8 +164,9 @@ def _stratified(
 
 
 def _shares(source: str, fractions: tuple[float, float, float]) -> tuple[str, str, str]:
+    """Names of the three parts, which differ where their shares don't: figures are kept by name."""
     first, second, third = (f"{source} {fraction:.0%}" for fraction in fractions)
-    return first, second, third
+    return first, f"{second} validation", f"{third} test"
 
 
 def _packed(rows: np.ndarray) -> str:

@@ -41,6 +41,7 @@ def require_types(config: Any) -> None:
     """Raise `ConfigError` unless every field of a dataclass has the type that it declares.
 
     Configs come from JSON files and command lines, too. Whole numbers pass as floats, and nothing but them.
+    What lists and dictionaries hold isn't looked at.
     """
     declared = typing.get_type_hints(type(config))
     for field in dataclasses.fields(config):
@@ -54,6 +55,7 @@ def _has_type(value: object, declared: Any) -> bool:
         return isinstance(value, tuple) and all(_has_type(entry, inner) for entry in value)
     if typing.get_origin(declared) is types.UnionType:
         return any(_has_type(value, choice) for choice in typing.get_args(declared))
+    declared = typing.get_origin(declared) or declared
     if isinstance(value, bool):
         return declared is bool
     return isinstance(value, (int, float) if declared is float else declared)

@@ -135,8 +135,10 @@ def comparison_from_json(values: dict[str, Any]) -> ComparisonConfig:
 def load_imagenet_weights(network: SiameseNetwork) -> None:
     """Put torchvision's ImageNet weights into the backbone, downloading them where they aren't kept yet.
 
+    Files of older releases don't count the batches that a norm has seen, which nothing here depends on.
+
     Raises:
-        WeightsError: they can't be downloaded.
+        WeightsError: they can't be downloaded, or lack a weight of the backbone.
     """
     from torchvision import models
 
@@ -151,4 +153,7 @@ def load_imagenet_weights(network: SiameseNetwork) -> None:
             f"ImageNet weights of {network.config.network} cannot be had from {chosen.url}: {error}"
         ) from None
     kept = network.backbone.state_dict()
-    network.backbone.load_state_dict({name: weights[name] for name in kept})
+    lacking = [name for name in kept.keys() - weights if not name.endswith("num_batches_tracked")]
+    if lacking:
+        raise WeightsError(f"{chosen.url}: the ImageNet weights lack {', '.join(sorted(lacking))}")
+    network.backbone.load_state_dict({name: weights.get(name, value) for name, value in kept.items()})

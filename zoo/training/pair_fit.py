@@ -220,6 +220,8 @@ def save_trained_comparison(
 ) -> ComparisonCard:
     """Calibrate a trained network on held-out rows, measure it on every usage, and save it as `folder`.
 
+    A usage with too few faces for pairs has no figures.
+
     Args:
         trainer: with at least one epoch done.
     """
@@ -237,7 +239,7 @@ def save_trained_comparison(
     temperature = 1.0
     if isinstance(network, EmbeddingNetwork) and trainer.objective.frozen and held.seen:
         # Faces that the backbone has seen would make it look too sure; it was calibrated on others.
-        temperature = float(network.temperature)
+        temperature = round(float(network.temperature), 4)
     elif described.logits is not None and labelled:
         temperature = fit_temperature(described.logits[held_rows], dataset.labels[held_rows])
     metrics: dict[str, Any] = {
@@ -245,10 +247,12 @@ def save_trained_comparison(
     }
     for usage in USAGES[1:] if labelled else ():
         rows = dataset.rows(usage)
-        if len(rows):
+        try:
             tasks = draw_tasks(dataset, rows)
-            found = describe_rows(network, dataset, rows, preprocess, device=trainer.device)
-            metrics[usage] = measure_part(found, *tasks, slope=slope, offset=offset)
+        except DataError:  # too few faces, or none: the trained network is still worth saving
+            continue
+        found = describe_rows(network, dataset, rows, preprocess, device=trainer.device)
+        metrics[usage] = measure_part(found, *tasks, slope=slope, offset=offset)
     cost = config.cost()
     card = ComparisonCard(
         name=folder.name,

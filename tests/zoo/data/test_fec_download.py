@@ -236,6 +236,24 @@ def test_a_second_run_asks_only_for_what_may_still_come(server, tmp_path):
     assert set(Handler.asked) == {"/broken", "/missing"}
 
 
+@pytest.mark.parametrize("retry_final", [False, True])
+def test_a_run_with_other_addresses_forgets_no_dead_link(server, tmp_path, retry_final):
+    report = tmp_path / "skipped.csv"
+    options = {"limits": LIMITS, "report": report}
+    for paths in (("missing/1", "missing/2", "page"), ("missing/2", "gone")):
+        addresses = [f"{server}/{path}" for path in paths]
+        list(download_images(addresses, tmp_path / "images", retry_final=retry_final, **options))
+    known = read_report(report)
+    assert {url.removeprefix(server): link.final for url, link in known.items()} == {
+        "/missing/1": True,
+        "/missing/2": True,
+        "/page": True,
+        "/gone": True,
+    }
+    assert known[f"{server}/missing/1"].reason == "HTTP status 404"
+    assert len(report.read_text().splitlines()) == 5
+
+
 def test_closing_early_leaves_whole_files_and_a_report(server, tmp_path):
     addresses = [f"{server}/missing/{number}" for number in range(20)]
     addresses += [f"{server}/good/{number}" for number in range(300)]

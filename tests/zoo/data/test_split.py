@@ -50,7 +50,12 @@ PARTS = {
         ("Training 90%", "Training 10%", "PrivateTest"),
         ["no PublicTest", "no PrivateTest"],
     ),
-    "no usage": ((0, 0, 0, 60), (48, 6, 6), ("random 80%", "random 10%", "random 10%"), ["names no usages"]),
+    "no usage": (
+        (0, 0, 0, 60),
+        (48, 6, 6),
+        ("random 80%", "random 10% validation", "random 10% test"),
+        ["names no usages"],
+    ),
 }
 
 

@@ -12,6 +12,7 @@ from zoo.errors import ConfigError, WeightsError
 from zoo.networks import ParametricConfig
 from zoo.networks.imagenet import imagenet_start
 from zoo.networks.resnet import ResNetConfig, ResNetNetwork, average_colours
+from zoo.networks.siamese import SIAMESE, load_imagenet_weights
 from zoo.networks.vit import ViTConfig, ViTNetwork
 
 
@@ -85,3 +86,28 @@ def test_a_kept_file_is_used_without_a_download(tmp_path: Path, monkeypatch: pyt
     assert torch.equal(
         state["classifier.weight"], imagenet_start(ResNetConfig(depth=18), seed=4)["classifier.weight"]
     )
+
+
+def _without(monkeypatch: pytest.MonkeyPatch, ending: str) -> dict[str, torch.Tensor]:
+    """ResNet-18 weights that are to be had, less those whose names end so."""
+    torch.manual_seed(2)
+    state = models.resnet18(weights=None).state_dict()
+    weights = {name: value for name, value in state.items() if not name.endswith(ending)}
+    monkeypatch.setattr(models.ResNet18_Weights, "get_state_dict", lambda *arguments, **options: weights)
+    return weights
+
+
+def test_a_branch_takes_weights_that_count_no_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = _without(monkeypatch, "num_batches_tracked")
+    network = SIAMESE["siamese_resnet18"].build()
+    load_imagenet_weights(network)
+    taken = network.backbone.state_dict()
+    assert set(weights) - set(taken) == {"fc.weight", "fc.bias"}
+    assert all(torch.equal(taken[name], weights[name]) for name in set(weights) & set(taken))
+    assert taken["bn1.num_batches_tracked"] == 0
+
+
+def test_weights_that_lack_a_layer_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    _without(monkeypatch, "layer4.1.bn2.running_mean")
+    with pytest.raises(WeightsError, match=r"resnet18.*lack layer4\.1\.bn2\.running_mean$"):
+        load_imagenet_weights(SIAMESE["siamese_resnet18"].build())
