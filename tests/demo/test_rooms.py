@@ -157,7 +157,7 @@ def test_unsure_follows_the_card(library: Library, astronaut: np.ndarray) -> Non
     answer = recognise.recognise(astronaut, library.predictor("small"))[0]
     threshold = library.entries["small"].card.unsure_below
     assert answer.unsure == (answer.probability < threshold)
-    unsure = recognise.Answer(1, None, answer.crop, answer.probabilities, True)
+    unsure = recognise.Answer(1, None, answer.probabilities, True, answer.crop)
     assert "unsure" in unsure.label and "Unsure" in photo.summary(photo.Photo(("small",), ((unsure,),)))
 
 
@@ -238,7 +238,8 @@ def test_a_film_is_watched(film: Path, library: Library) -> None:
     assert len(states) == 9 and states == sorted(states) and states[-1] == 1
     *_, seen = video.watch_film(film, library.predictor("small"))
     assert [seconds for seconds, _ in seen.moments] == [0.5 * step for step in range(8)]
-    assert all(len(answers) == 1 for _, answers in seen.moments)
+    assert all(len(readings) == 1 for _, readings in seen.moments)
+    assert not any(hasattr(readings[0], "crop") for _, readings in seen.moments)
     page = video.film_page(seen)
     assert "<svg" in page and "Save as CSV" in page
     rows = list(csv.DictReader(io.StringIO(video.film_csv(seen))))
@@ -290,6 +291,7 @@ def test_many_pictures(library: Library, examples: dict[str, Path], tmp_path: Pa
     steps = [len(read) for _, read in video.read_many(paths, library.predictor("small"))]
     assert steps == [3, 3, 3] or steps == [1, 2, 3]
     *_, (_, read) = video.read_many(paths, library.predictor("small"))
+    assert len(read[0].readings) == 2 and not hasattr(read[0].readings[0], "crop")
     rows = list(csv.reader(io.StringIO(video.batch_csv(read))))
     assert [row[0] for row in rows[1:]] == ["two people.jpg"] * 2 + ["broken.jpg", "'=cmd().png"]
     page = video.batch_page(read)
