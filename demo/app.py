@@ -282,9 +282,10 @@ def _compare_tab(page: _Page) -> None:
             for number, label in enumerate(labels, start=1)
         ]
     button = gr.Button("Compare", variant="primary", elem_id="compare-go")
-    answer = gr.HTML(
-        message("Choose two pictures", "Or three, to find the odd one out."), elem_id="compare-out"
-    )
+    hint = "Or three, to find the odd one out."
+    if page.comparer is not None:
+        hint += f" {page.comparer.card.name} compares them."
+    answer = gr.HTML(message("Choose two pictures", hint), elem_id="compare-out")
     known = {name: str(path) for name, path in page.examples.items()}
     gr.Examples(
         [

@@ -6,6 +6,7 @@ import csv
 import gc
 import io
 import math
+import shutil
 import struct
 import zlib
 from pathlib import Path
@@ -16,12 +17,13 @@ import pytest
 from PIL import Image
 
 from demo import charts, draw, live, photo, recognise, scoreboard, video
-from demo.compare import compare_pictures, comparison_page, comparison_to_json
+from demo.compare import compare_pictures, comparison_page, comparison_to_json, default_comparer
 from demo.library import Library
 from demo.markup import bars, csv_link, message, percent, table
 from demo.saliency import saliency
 from tests.demo.running import write_film
 from zoo.comparison import Comparer
+from zoo.comparison_model import DEFAULT_COMPARISON
 from zoo.data.drawn import draw_faces
 from zoo.data.emotions import EMOTIONS
 from zoo.errors import ImageError, WeightsError, ZooError
@@ -212,6 +214,7 @@ def test_two_and_three_pictures(comparer: Comparer, examples: dict[str, Path]) -
     assert answer["same"] in (True, False) and 0 <= answer["probability_same"] <= 1
     assert answer["odd_one_out"] is None and len(answer["faces"]) == 2
     assert "expression" in comparison_page(two) and comparison_page(two).count("<img") == 2
+    assert answer["network"] == "pairs" and "as pairs measures them" in comparison_page(two)
     three = compare_pictures(comparer, paths)
     answer = comparison_to_json(three)
     assert answer["same"] is None and answer["odd_one_out"] in (1, 2, 3)
@@ -231,6 +234,29 @@ def test_missing_pictures_are_asked_for(sources: tuple[object, ...], comparer: C
 def test_without_a_comparison_model_there_is_a_message(examples: dict[str, Path]) -> None:
     with pytest.raises(WeightsError, match="No comparison model"):
         compare_pictures(None, (str(examples["astronaut"]),) * 2)
+
+
+def test_the_shipped_comparison_model_is_the_default(
+    models: Path, unusable: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Others are not asked, whatever their names and places, but one of its name in a later place is."""
+    chosen = default_comparer(unusable.parent)
+    assert chosen is not None and chosen.card.name == DEFAULT_COMPARISON and not caplog.records
+    shutil.copytree(models / "pairs", tmp_path / DEFAULT_COMPARISON)
+    chosen = default_comparer(tmp_path)
+    assert chosen is not None and chosen.card.name == "pairs"
+
+
+def test_an_unusable_comparison_model_is_left_out(
+    models: Path, unusable: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = {"pairs": models / "pairs", DEFAULT_COMPARISON: unusable}
+    monkeypatch.setattr("demo.compare.available_comparisons", lambda extra: found)
+    chosen = default_comparer()
+    assert chosen is not None and chosen.card.name == "pairs"
+    assert "left out: model 'zebra' names no expressions" in caplog.text
+    del found["pairs"]
+    assert default_comparer() is None
 
 
 def test_a_film_is_watched(film: Path, library: Library) -> None:
