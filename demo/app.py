@@ -146,27 +146,35 @@ def _told_step_by_step(handler: Callable[..., Iterator[Any]]) -> Callable[..., I
     return answer
 
 
-class _Cancellation:
-    """Which visitors want their long work to end.
+@dataclass
+class _Turns:
+    """Which run of a long work a visitor wants: the last one begun, unless it was cancelled.
 
-    Gradio's `cancels` ends the work as well, but a step that is on its way by then replaces the word that it
-    was cancelled. Here that word is the last step of the work itself.
+    Kept as a `gr.State`, so it is one visitor's and gone with the visit. Gradio's `cancels` ends the work as
+    well, but a step that is on its way by then replaces the word that it was cancelled. Here that word is the
+    last step of the work itself.
     """
 
-    def __init__(self) -> None:
-        self._asked: set[str | None] = set()
+    latest: int = 0
+    cancelled: bool = False
 
-    def begin(self, request: gr.Request) -> str:
-        self._asked.discard(request.session_hash)
+    def begin(self) -> str:
+        self.latest += 1
+        self.cancelled = False
         return message("Waiting", "Others are before you.")
 
-    def ask(self, request: gr.Request) -> None:
-        self._asked.add(request.session_hash)
+    def cancel(self) -> None:
+        self.cancelled = True
 
-    def end(self, steps: Iterator[str], request: gr.Request) -> Iterator[str]:
-        """The steps up to the one at which the visitor cancels."""
+    def run(self, steps: Iterator[str]) -> Iterator[Any]:
+        """The steps up to the one at which the visitor cancels, or begins anew."""
+        self.latest += 1
+        own = self.latest
         for step in steps:
-            if request.session_hash in self._asked:
+            if self.latest != own:
+                yield gr.skip()  # Gradio shows a run's last step twice, and the place is another run's by now
+                return
+            if self.cancelled:
                 yield message("Cancelled")
                 return
             yield step
@@ -352,15 +360,16 @@ def _long_work(
     go: gr.Button, halt: gr.Button, work: Callable[..., Iterator[str]], sources: list[Any], answer: gr.HTML
 ) -> None:
     """One button starts the work, whose steps are shown in `answer`, and another ends it."""
-    cancellation = _Cancellation()
+    turns = gr.State(_Turns())
 
     @_told_step_by_step
-    def steps(source: Any, name: str, request: gr.Request) -> Iterator[str]:
-        yield from cancellation.end(work(source, name), request)
+    def steps(source: Any, name: str, own: _Turns) -> Iterator[Any]:
+        yield from own.run(work(source, name))
 
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    go.click(cancellation.begin, None, answer, queue=False, **quiet).then(steps, sources, answer, **quiet)
-    halt.click(cancellation.ask, None, None, queue=False, **quiet)
+    begun = go.click(lambda own: own.begin(), turns, answer, queue=False, **quiet)
+    begun.then(steps, [*sources, turns], answer, **quiet)
+    halt.click(lambda own: own.cancel(), turns, None, queue=False, **quiet)
 
 
 def _progress(share: float, words: str) -> str:
