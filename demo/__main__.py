@@ -128,7 +128,7 @@ def serve(
     from fastapi.responses import JSONResponse
     from fastapi.routing import APIRoute
 
-    from demo.app import build, look_and_feel
+    from demo.app import build, look_and_feel, memory
     from demo.compare import default_comparer
     from demo.examples import write_examples
     from demo.library import Library
@@ -145,6 +145,8 @@ def serve(
     def healthz() -> JSONResponse:
         return JSONResponse({"status": "ok", "models": len(library.entries)})
 
+    remembered = memory()
+    remembered["app_kwargs"]["routes"] = [APIRoute("/healthz", healthz)]
     try:
         with contextlib.redirect_stdout(sys.stderr):  # Gradio announces some of what it starts
             _, address, public = blocks.launch(
@@ -163,7 +165,7 @@ def serve(
                 run_history=False,
                 enable_monitoring=False,
                 ssr_mode=False,
-                app_kwargs={"routes": [APIRoute("/healthz", healthz)]},
+                **remembered,
                 **look_and_feel(),
             )
     except OSError as error:

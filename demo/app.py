@@ -6,15 +6,19 @@ import os
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # Gradio reads it when it is imported
 
+import asyncio
+import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import numpy as np
+from gradio.state_holder import StateHolder
 
 from demo import theme
 from demo.compare import compare_pictures, comparison_page, comparison_to_json
@@ -30,11 +34,13 @@ from demo.video import batch_csv, batch_page, film_csv, film_page, read_many, wa
 from zoo.comparison import Comparer
 from zoo.errors import ConfigError, ZooError
 
-__all__ = ["ASSETS", "TITLE", "build", "look_and_feel"]
+__all__ = ["ASSETS", "TITLE", "build", "look_and_feel", "memory"]
 
 TITLE = "Expression Zoo"
 ASSETS = Path(__file__).parent / "assets"
-_KEPT_SECONDS = 180  # what visitors send is deleted after so long; looked for every minute
+_KEPT_SECONDS = 180  # what visitors send is deleted after so long
+_LOOKS_EVERY = 60  # seconds between looking for what to delete
+_VISITS = 256  # remembered at once, at 0.1 MB or more each; beyond that the longest unused one is dropped
 _AT_ONCE = 4  # answers computed side by side
 _VIEWERS = 4  # streams side by side; each ends after `_STREAM_SECONDS` and is asked for again by the browser
 _STREAM_SECONDS = 30
@@ -94,10 +100,53 @@ def look_and_feel() -> dict[str, Any]:
     }
 
 
+def memory() -> dict[str, Any]:
+    """How much is remembered of visits and for how long, as `launch` takes it."""
+    return {"state_session_capacity": _VISITS, "app_kwargs": {"lifespan": _forgetting}}
+
+
+@contextlib.asynccontextmanager
+async def _forgetting(server: Any) -> AsyncIterator[None]:
+    """While the server runs, look again and again for visits to forget."""
+
+    async def look_again() -> None:
+        while True:
+            await asyncio.sleep(_LOOKS_EVERY)
+            _forget_visits(server.state_holder)
+
+    task = asyncio.create_task(look_again())
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+def _forget_visits(visits: StateHolder) -> None:
+    """Drop the visits that nobody has used for `_KEPT_SECONDS`, and what was shown in the others.
+
+    Gradio remembers the last input and output of every component, pictures included, to restore a page by a
+    link; this page has no such links. Who comes back to a dropped visit gets a new one without noticing.
+    All happens in the server's event loop, as everything that Gradio does with visits.
+    """
+    oldest = datetime.now() - timedelta(seconds=_KEPT_SECONDS)
+    for name, used in list(visits.time_last_used.items()):
+        if used < oldest:
+            _drop_visit(visits, name)
+        elif name in visits.session_data:
+            visits.session_data[name].config_values.clear()
+
+
+def _drop_visit(visits: StateHolder, name: str) -> None:
+    visits.session_data.pop(name, None)
+    visits.time_last_used.pop(name, None)
+
+
 def build(library: Library, comparer: Comparer | None, examples: dict[str, Path]) -> gr.Blocks:
     """The whole page and its endpoints; launching it is the caller's."""
     page = _Page(library, comparer, examples)
-    with gr.Blocks(analytics_enabled=False, title=TITLE, delete_cache=(60, _KEPT_SECONDS)) as blocks:
+    with gr.Blocks(
+        analytics_enabled=False, title=TITLE, delete_cache=(_LOOKS_EVERY, _KEPT_SECONDS)
+    ) as blocks:
         gr.HTML((ASSETS / "masthead.html").read_text(encoding="utf-8"), elem_id="masthead")
         with gr.Tabs(elem_id="rooms"):
             for name, fill in (
@@ -111,6 +160,11 @@ def build(library: Library, comparer: Comparer | None, examples: dict[str, Path]
                     fill(page)
         gr.HTML((ASSETS / "footer.html").read_text(encoding="utf-8"), elem_id="foot")
         _endpoints(page)
+
+    async def left(request: gr.Request) -> None:
+        _drop_visit(blocks.state_holder, request.session_hash or "")
+
+    blocks.unload(left)
     blocks.queue(default_concurrency_limit=_AT_ONCE)
     return blocks
 
@@ -205,7 +259,7 @@ def _photo_tab(page: _Page) -> None:
             )  # fmt: skip
             face = gr.Radio([], label="Face", visible=False, elem_id="photo-face")
             detail = gr.HTML(elem_id="photo-detail")
-    kept = gr.State(None)
+    kept = gr.State(None, time_to_live=_KEPT_SECONDS)
 
     def show(source: str | None, first: str, other: str, as_face: bool) -> tuple[Any, ...]:
         if source is None:
@@ -233,6 +287,12 @@ def _photo_tab(page: _Page) -> None:
     def explained(photo: Photo | None, index: int | None) -> str:
         return explain(library, photo, index)
 
+    @_told
+    def turned_to(photo: Photo | None, index: int | None) -> str:
+        if photo is None:
+            return message("This picture is no longer kept", "Choose it again to look at its faces.")
+        return explain(library, photo, index)
+
     inputs, outputs = [picture, network, second], [words, whole, shown, face, kept]
     changed = gr.on(
         [picture.change, network.input, second.input], found, inputs, outputs,
@@ -241,7 +301,11 @@ def _photo_tab(page: _Page) -> None:
     pressed = whole.click(as_face, inputs, outputs, api_visibility="private")
     for event in (changed, pressed):
         event.success(explained, [kept, face], detail, api_visibility="private", show_progress="hidden")
-    face.input(explained, [kept, face], detail, api_visibility="private", show_progress="minimal")
+    # Unchecked, as a visit that was forgotten in the meantime doesn't know which faces there are.
+    face.input(
+        turned_to, [kept, face], detail,
+        api_visibility="private", show_progress="minimal", preprocess=False,
+    )  # fmt: skip
 
 
 def _webcam_tab(page: _Page) -> None:
@@ -260,7 +324,7 @@ def _webcam_tab(page: _Page) -> None:
         with gr.Column(scale=2, min_width=300):
             network = page.network_menu("live-network")
             panel = gr.HTML(message("The camera is off", "Press Start."), elem_id="live-panel")
-    view = gr.State(None, time_to_live=3600)
+    view = gr.State(None, time_to_live=_KEPT_SECONDS)  # from the last frame on
 
     @_told
     def frame(pixels: np.ndarray | None, name: str, seen: LiveView | None) -> tuple[str, str, LiveView]:
