@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import functools
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from html import escape
 from pathlib import Path
@@ -65,20 +65,28 @@ def _picture(label: str, **options: Any) -> Any:
 
 @dataclass(frozen=True)
 class _Page:
-    """What every tab is built from."""
+    """What every tab is built from.
+
+    Attributes:
+        timed: components that show milliseconds, with what gives their present state. A network's time
+            changes once it is exported, after the page was built.
+    """
 
     library: Library
     comparer: Comparer | None
     examples: dict[str, Path]
+    timed: list[tuple[Any, Callable[[], Any]]] = field(default_factory=list)
 
     def network_menu(self, elem_id: str, label: str = "Network") -> gr.Dropdown:
-        return gr.Dropdown(
+        menu = gr.Dropdown(
             self.library.choices,
             value=self.library.default,
             label=label,
             info="Name · accuracy · weights · time for one face",
             elem_id=elem_id,
         )
+        self.timed.append((menu, lambda: gr.update(choices=self.library.choices)))
+        return menu
 
 
 def look_and_feel() -> dict[str, Any]:
@@ -160,6 +168,7 @@ def build(library: Library, comparer: Comparer | None, examples: dict[str, Path]
                     fill(page)
         gr.HTML((ASSETS / "footer.html").read_text(encoding="utf-8"), elem_id="foot")
         _endpoints(page)
+        _show_times(page, blocks)
 
     async def left(request: gr.Request) -> None:
         _drop_visit(blocks.state_holder, request.session_hash or "")
@@ -167,6 +176,16 @@ def build(library: Library, comparer: Comparer | None, examples: dict[str, Path]
     blocks.unload(left)
     blocks.queue(default_concurrency_limit=_AT_ONCE)
     return blocks
+
+
+def _show_times(page: _Page, blocks: gr.Blocks) -> None:
+    """Let every page that is opened show the times of what runs by then."""
+
+    def times() -> list[Any]:
+        return [state() for _, state in page.timed]
+
+    components = [component for component, _ in page.timed]
+    blocks.load(times, None, components, queue=False, api_visibility="private", show_progress="hidden")
 
 
 def _for_visitor(error: ZooError) -> gr.Error:
@@ -237,6 +256,10 @@ class _Turns:
 def _photo_tab(page: _Page) -> None:
     library = page.library
     start = message("Choose a picture", "Every face in it is found and read.")
+
+    def others() -> list[tuple[str, str]]:
+        return [("none", ""), *library.choices]
+
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=300):
             picture = _picture("Your picture", elem_id="photo-in")
@@ -247,8 +270,8 @@ def _photo_tab(page: _Page) -> None:
                     label="Or try one of these", elem_id="photo-examples", api_visibility="private",
                 )  # fmt: skip
             network = page.network_menu("photo-network")
-            others = [("none", ""), *library.choices]
-            second = gr.Dropdown(others, value="", label="A second one beside it", elem_id="photo-second")
+            second = gr.Dropdown(others(), value="", label="A second one beside it", elem_id="photo-second")
+            page.timed.append((second, lambda: gr.update(choices=others())))
         with gr.Column(scale=3, min_width=300):
             words = gr.HTML(start, elem_id="photo-words")
             whole = gr.Button("Take the whole picture as the face", visible=False, elem_id="photo-whole")
@@ -447,6 +470,7 @@ def _models_tab(page: _Page) -> None:
     library = page.library
     chosen = page.network_menu("models-network", "Network to look at")
     scores = gr.HTML(board(library, library.default), elem_id="models-board")
+    page.timed.append((scores, lambda: board(library, library.default)))
     card = gr.HTML(model_page(library.entries[library.default]), elem_id="models-card")
 
     @_told

@@ -190,6 +190,22 @@ def test_closing_the_page_ends_the_visit(site: Site) -> None:
     wait_for(lambda: site.session("dora") is None)
 
 
+def test_a_page_shows_the_times_of_what_runs(site: Site, library: Library) -> None:
+    """Two menus for the Photo room, one for each of three others, and the scoreboard."""
+    before = [choice for choice, _ in library.choices]
+    for entry in library.entries.values():
+        entry.milliseconds += 1000
+    try:
+        *menus, scores = site.ask("emil", "times")["output"]["data"]
+    finally:
+        for entry in library.entries.values():
+            entry.milliseconds -= 1000
+    assert [len(menu["choices"]) - len(before) for menu in menus] == [0, 1, 0, 0, 0]
+    for menu in menus:
+        assert all("e+03 ms" in label for label, name in menu["choices"] if name)
+    assert "1e+03" in scores
+
+
 def test_there_is_an_end_to_the_visits_remembered(
     library: Library, comparer: Comparer, examples: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
