@@ -19,6 +19,7 @@ from gradio.state_holder import SessionState
 
 from demo import app
 from demo.library import Library
+from tests.demo.running import write_film
 from zoo.comparison import Comparer
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
@@ -167,6 +168,18 @@ def test_a_visit_in_use_stays_without_its_pictures(site: Site, examples: dict[st
         time.sleep(0.2)
     assert site.session("ben") is first
     wait_for(lambda: pictures_in(first) == 0)
+
+
+def test_a_visit_stays_while_its_work_goes_on(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "_KEPT_SECONDS", 1)
+    film = site.upload(write_film(tmp_path / "long.avi", seconds=280, rate=2))
+    site.ask("gus", "turned", "small")
+    first, start = site.session("gus"), time.monotonic()
+    told = site.ask("gus", "steps", film, "small", None)
+    assert told["success"] and time.monotonic() - start > 1.5
+    assert site.session("gus") is first
 
 
 def test_a_photo_is_forgotten_in_a_visit_that_is_in_use(site: Site, examples: dict[str, Path]) -> None:
