@@ -29,6 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--port", type=int, default=7860, help="0 takes a free one (default: 7860)")
     parser.add_argument("--models", type=Path, metavar="DIR", help="a folder of further saved models")
+    parser.add_argument(
+        "--comparison", metavar="NAME_OR_DIR", help="model of the Compare tab (default: the shipped one)"
+    )
     parser.add_argument("--share", action="store_true", help="open a public address through gradio.live")
     parser.add_argument("--auth-file", type=Path, metavar="FILE", help="lines of NAME:PASSWORD who may enter")
     parser.add_argument(
@@ -45,14 +48,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise ConfigError(f"--port {options.port}: required is a number from 0 to 65535")
     if not re.fullmatch(r"\d+ ?[kmg]?b", options.max_file_size, re.IGNORECASE):
         raise ConfigError(f"--max-file-size {options.max_file_size}: required is a size such as 20mb")
-    for option, path in (("--ssl-certfile", options.ssl_certfile), ("--ssl-keyfile", options.ssl_keyfile)):
-        if path is not None and not path.is_file():
-            raise ConfigError(f"{option} {path}: there is no such file")
+    _require_certificate(options.ssl_certfile, options.ssl_keyfile)
     accounts = read_accounts(options.auth_file) if options.auth_file else None
     blocks, address = serve(
         host=options.host,
         port=options.port,
         models=options.models,
+        comparison=options.comparison,
         share=options.share,
         accounts=accounts,
         max_file_size=options.max_file_size.replace(" ", "").lower(),
@@ -92,6 +94,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 0,
     models: Path | None = None,
+    comparison: str | None = None,
     share: bool = False,
     accounts: list[tuple[str, str]] | None = None,
     max_file_size: str = "20mb",
@@ -102,13 +105,14 @@ def serve(
 
     Args:
         port: 0 takes a free one.
+        comparison: name or folder of the model that compares; None is the default one.
 
     Returns:
         Gradio's `Blocks`, whose `close()` ends it, and its local address.
 
     Raises:
         ConfigError: the port is taken, or `mcp` is asked for and not installed.
-        WeightsError: no saved model can be used.
+        WeightsError: no saved model can be used, or not the one named to compare.
     """
     # Uploads go to a folder of this run, readable by this user alone, that is gone when the run ends.
     folder = Path(tempfile.mkdtemp(prefix="expression-zoo-"))
@@ -124,25 +128,25 @@ def serve(
     from fastapi.responses import JSONResponse
     from fastapi.routing import APIRoute
 
-    from demo.app import build, look_and_feel
+    from demo.app import build, look_and_feel, memory
+    from demo.compare import default_comparer
     from demo.examples import write_examples
     from demo.library import Library
     from zoo.comparison import Comparer
-    from zoo.comparison_model import available_comparisons
 
     # Several visitors are answered side by side; threads below each answer would only wait for one another.
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     library = Library.open(models)
     (folder / "examples").mkdir()
-    comparisons = available_comparisons(models)
-    # The last place wins, as with networks: a folder given by --models is there to be used.
-    comparer = Comparer.load(list(comparisons.values())[-1]) if comparisons else None
+    comparer = Comparer.load(comparison, extra=models) if comparison else default_comparer(models)
     blocks = build(library, comparer, write_examples(folder / "examples"))
 
     def healthz() -> JSONResponse:
         return JSONResponse({"status": "ok", "models": len(library.entries)})
 
+    remembered = memory()
+    remembered["app_kwargs"]["routes"] = [APIRoute("/healthz", healthz)]
     try:
         with contextlib.redirect_stdout(sys.stderr):  # Gradio announces some of what it starts
             _, address, public = blocks.launch(
@@ -161,13 +165,38 @@ def serve(
                 run_history=False,
                 enable_monitoring=False,
                 ssr_mode=False,
-                app_kwargs={"routes": [APIRoute("/healthz", healthz)]},
+                **remembered,
                 **look_and_feel(),
             )
     except OSError as error:
         raise ConfigError(f"--host {host} --port {port}: cannot be listened on ({error})") from error
     library.accelerate()
     return blocks, public or address
+
+
+def _require_certificate(certificate: Path | None, key: Path | None) -> None:
+    """Refuse a certificate or key that a server could not start with.
+
+    Raises:
+        ConfigError: one is there without the other, is no file, or they are no certificate and its key.
+    """
+    import ssl
+
+    for option, path in (("--ssl-certfile", certificate), ("--ssl-keyfile", key)):
+        if path is not None and not path.is_file():
+            raise ConfigError(f"{option} {path}: there is no such file")
+    if certificate is None and key is None:
+        return
+    if certificate is None or key is None:
+        raise ConfigError("--ssl-certfile and --ssl-keyfile: one was given; required: both or none")
+    try:
+        # With a password no one is asked for one at the terminal: an encrypted key is refused.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"--ssl-certfile {certificate} --ssl-keyfile {key}: cannot be used ({error}); required: "
+            "a certificate and its unencrypted key, in PEM format"
+        ) from error
 
 
 def _free_port(host: str) -> int:

@@ -6,15 +6,19 @@ import os
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # Gradio reads it when it is imported
 
+import asyncio
+import contextlib
 import functools
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import numpy as np
+from gradio.state_holder import StateHolder
 
 from demo import theme
 from demo.compare import compare_pictures, comparison_page, comparison_to_json
@@ -30,11 +34,13 @@ from demo.video import batch_csv, batch_page, film_csv, film_page, read_many, wa
 from zoo.comparison import Comparer
 from zoo.errors import ConfigError, ZooError
 
-__all__ = ["ASSETS", "TITLE", "build", "look_and_feel"]
+__all__ = ["ASSETS", "TITLE", "build", "look_and_feel", "memory"]
 
 TITLE = "Expression Zoo"
 ASSETS = Path(__file__).parent / "assets"
-_KEPT_SECONDS = 180  # what visitors send is deleted after so long; looked for every minute
+_KEPT_SECONDS = 180  # what visitors send is deleted after so long
+_LOOKS_EVERY = 60  # seconds between looking for what to delete
+_VISITS = 256  # remembered at once, at 0.1 MB or more each; beyond that the longest unused one is dropped
 _AT_ONCE = 4  # answers computed side by side
 _VIEWERS = 4  # streams side by side; each ends after `_STREAM_SECONDS` and is asked for again by the browser
 _STREAM_SECONDS = 30
@@ -59,20 +65,28 @@ def _picture(label: str, **options: Any) -> Any:
 
 @dataclass(frozen=True)
 class _Page:
-    """What every tab is built from."""
+    """What every tab is built from.
+
+    Attributes:
+        timed: components that show milliseconds, with what gives their present state. A network's time
+            changes once it is exported, after the page was built.
+    """
 
     library: Library
     comparer: Comparer | None
     examples: dict[str, Path]
+    timed: list[tuple[Any, Callable[[], Any]]] = field(default_factory=list)
 
     def network_menu(self, elem_id: str, label: str = "Network") -> gr.Dropdown:
-        return gr.Dropdown(
+        menu = gr.Dropdown(
             self.library.choices,
             value=self.library.default,
             label=label,
             info="Name · accuracy · weights · time for one face",
             elem_id=elem_id,
         )
+        self.timed.append((menu, lambda: gr.update(choices=self.library.choices)))
+        return menu
 
 
 def look_and_feel() -> dict[str, Any]:
@@ -94,10 +108,53 @@ def look_and_feel() -> dict[str, Any]:
     }
 
 
+def memory() -> dict[str, Any]:
+    """How much is remembered of visits and for how long, as `launch` takes it."""
+    return {"state_session_capacity": _VISITS, "app_kwargs": {"lifespan": _forgetting}}
+
+
+@contextlib.asynccontextmanager
+async def _forgetting(server: Any) -> AsyncIterator[None]:
+    """While the server runs, look again and again for visits to forget."""
+
+    async def look_again() -> None:
+        while True:
+            await asyncio.sleep(_LOOKS_EVERY)
+            _forget_visits(server.state_holder)
+
+    task = asyncio.create_task(look_again())
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+def _forget_visits(visits: StateHolder) -> None:
+    """Drop the visits that nobody has used for `_KEPT_SECONDS`, and what was shown in the others.
+
+    Gradio remembers the last input and output of every component, pictures included, to restore a page by a
+    link; this page has no such links. Who comes back to a dropped visit gets a new one without noticing.
+    All happens in the server's event loop, as everything that Gradio does with visits.
+    """
+    oldest = datetime.now() - timedelta(seconds=_KEPT_SECONDS)
+    for name, used in list(visits.time_last_used.items()):
+        if used < oldest:
+            _drop_visit(visits, name)
+        elif name in visits.session_data:
+            visits.session_data[name].config_values.clear()
+
+
+def _drop_visit(visits: StateHolder, name: str) -> None:
+    visits.session_data.pop(name, None)
+    visits.time_last_used.pop(name, None)
+
+
 def build(library: Library, comparer: Comparer | None, examples: dict[str, Path]) -> gr.Blocks:
     """The whole page and its endpoints; launching it is the caller's."""
     page = _Page(library, comparer, examples)
-    with gr.Blocks(analytics_enabled=False, title=TITLE, delete_cache=(60, _KEPT_SECONDS)) as blocks:
+    with gr.Blocks(
+        analytics_enabled=False, title=TITLE, delete_cache=(_LOOKS_EVERY, _KEPT_SECONDS)
+    ) as blocks:
         gr.HTML((ASSETS / "masthead.html").read_text(encoding="utf-8"), elem_id="masthead")
         with gr.Tabs(elem_id="rooms"):
             for name, fill in (
@@ -111,8 +168,24 @@ def build(library: Library, comparer: Comparer | None, examples: dict[str, Path]
                     fill(page)
         gr.HTML((ASSETS / "footer.html").read_text(encoding="utf-8"), elem_id="foot")
         _endpoints(page)
+        _show_times(page, blocks)
+
+    async def left(request: gr.Request) -> None:
+        _drop_visit(blocks.state_holder, request.session_hash or "")
+
+    blocks.unload(left)
     blocks.queue(default_concurrency_limit=_AT_ONCE)
     return blocks
+
+
+def _show_times(page: _Page, blocks: gr.Blocks) -> None:
+    """Let every page that is opened show the times of what runs by then."""
+
+    def times() -> list[Any]:
+        return [state() for _, state in page.timed]
+
+    components = [component for component, _ in page.timed]
+    blocks.load(times, None, components, queue=False, api_visibility="private", show_progress="hidden")
 
 
 def _for_visitor(error: ZooError) -> gr.Error:
@@ -146,27 +219,35 @@ def _told_step_by_step(handler: Callable[..., Iterator[Any]]) -> Callable[..., I
     return answer
 
 
-class _Cancellation:
-    """Which visitors want their long work to end.
+@dataclass
+class _Turns:
+    """Which run of a long work a visitor wants: the last one begun, unless it was cancelled.
 
-    Gradio's `cancels` ends the work as well, but a step that is on its way by then replaces the word that it
-    was cancelled. Here that word is the last step of the work itself.
+    Kept as a `gr.State`, so it is one visitor's and gone with the visit. Gradio's `cancels` ends the work as
+    well, but a step that is on its way by then replaces the word that it was cancelled. Here that word is the
+    last step of the work itself.
     """
 
-    def __init__(self) -> None:
-        self._asked: set[str | None] = set()
+    latest: int = 0
+    cancelled: bool = False
 
-    def begin(self, request: gr.Request) -> str:
-        self._asked.discard(request.session_hash)
+    def begin(self) -> str:
+        self.latest += 1
+        self.cancelled = False
         return message("Waiting", "Others are before you.")
 
-    def ask(self, request: gr.Request) -> None:
-        self._asked.add(request.session_hash)
+    def cancel(self) -> None:
+        self.cancelled = True
 
-    def end(self, steps: Iterator[str], request: gr.Request) -> Iterator[str]:
-        """The steps up to the one at which the visitor cancels."""
+    def run(self, steps: Iterator[str]) -> Iterator[Any]:
+        """The steps up to the one at which the visitor cancels, or begins anew."""
+        self.latest += 1
+        own = self.latest
         for step in steps:
-            if request.session_hash in self._asked:
+            if self.latest != own:
+                yield gr.skip()  # Gradio shows a run's last step twice, and the place is another run's by now
+                return
+            if self.cancelled:
                 yield message("Cancelled")
                 return
             yield step
@@ -175,6 +256,10 @@ class _Cancellation:
 def _photo_tab(page: _Page) -> None:
     library = page.library
     start = message("Choose a picture", "Every face in it is found and read.")
+
+    def others() -> list[tuple[str, str]]:
+        return [("none", ""), *library.choices]
+
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=300):
             picture = _picture("Your picture", elem_id="photo-in")
@@ -185,8 +270,8 @@ def _photo_tab(page: _Page) -> None:
                     label="Or try one of these", elem_id="photo-examples", api_visibility="private",
                 )  # fmt: skip
             network = page.network_menu("photo-network")
-            others = [("none", ""), *library.choices]
-            second = gr.Dropdown(others, value="", label="A second one beside it", elem_id="photo-second")
+            second = gr.Dropdown(others(), value="", label="A second one beside it", elem_id="photo-second")
+            page.timed.append((second, lambda: gr.update(choices=others())))
         with gr.Column(scale=3, min_width=300):
             words = gr.HTML(start, elem_id="photo-words")
             whole = gr.Button("Take the whole picture as the face", visible=False, elem_id="photo-whole")
@@ -197,7 +282,7 @@ def _photo_tab(page: _Page) -> None:
             )  # fmt: skip
             face = gr.Radio([], label="Face", visible=False, elem_id="photo-face")
             detail = gr.HTML(elem_id="photo-detail")
-    kept = gr.State(None)
+    kept = gr.State(None, time_to_live=_KEPT_SECONDS)
 
     def show(source: str | None, first: str, other: str, as_face: bool) -> tuple[Any, ...]:
         if source is None:
@@ -225,6 +310,12 @@ def _photo_tab(page: _Page) -> None:
     def explained(photo: Photo | None, index: int | None) -> str:
         return explain(library, photo, index)
 
+    @_told
+    def turned_to(photo: Photo | None, index: int | None) -> str:
+        if photo is None:
+            return message("This picture is no longer kept", "Choose it again to look at its faces.")
+        return explain(library, photo, index)
+
     inputs, outputs = [picture, network, second], [words, whole, shown, face, kept]
     changed = gr.on(
         [picture.change, network.input, second.input], found, inputs, outputs,
@@ -233,7 +324,11 @@ def _photo_tab(page: _Page) -> None:
     pressed = whole.click(as_face, inputs, outputs, api_visibility="private")
     for event in (changed, pressed):
         event.success(explained, [kept, face], detail, api_visibility="private", show_progress="hidden")
-    face.input(explained, [kept, face], detail, api_visibility="private", show_progress="minimal")
+    # Unchecked, as a visit that was forgotten in the meantime doesn't know which faces there are.
+    face.input(
+        turned_to, [kept, face], detail,
+        api_visibility="private", show_progress="minimal", preprocess=False,
+    )  # fmt: skip
 
 
 def _webcam_tab(page: _Page) -> None:
@@ -252,7 +347,7 @@ def _webcam_tab(page: _Page) -> None:
         with gr.Column(scale=2, min_width=300):
             network = page.network_menu("live-network")
             panel = gr.HTML(message("The camera is off", "Press Start."), elem_id="live-panel")
-    view = gr.State(None, time_to_live=3600)
+    view = gr.State(None, time_to_live=_KEPT_SECONDS)  # from the last frame on
 
     @_told
     def frame(pixels: np.ndarray | None, name: str, seen: LiveView | None) -> tuple[str, str, LiveView]:
@@ -282,9 +377,10 @@ def _compare_tab(page: _Page) -> None:
             for number, label in enumerate(labels, start=1)
         ]
     button = gr.Button("Compare", variant="primary", elem_id="compare-go")
-    answer = gr.HTML(
-        message("Choose two pictures", "Or three, to find the odd one out."), elem_id="compare-out"
-    )
+    hint = "Or three, to find the odd one out."
+    if page.comparer is not None:
+        hint += f" {page.comparer.card.name} compares them."
+    answer = gr.HTML(message("Choose two pictures", hint), elem_id="compare-out")
     known = {name: str(path) for name, path in page.examples.items()}
     gr.Examples(
         [
@@ -351,15 +447,16 @@ def _long_work(
     go: gr.Button, halt: gr.Button, work: Callable[..., Iterator[str]], sources: list[Any], answer: gr.HTML
 ) -> None:
     """One button starts the work, whose steps are shown in `answer`, and another ends it."""
-    cancellation = _Cancellation()
+    turns = gr.State(_Turns())
 
     @_told_step_by_step
-    def steps(source: Any, name: str, request: gr.Request) -> Iterator[str]:
-        yield from cancellation.end(work(source, name), request)
+    def steps(source: Any, name: str, own: _Turns) -> Iterator[Any]:
+        yield from own.run(work(source, name))
 
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    go.click(cancellation.begin, None, answer, queue=False, **quiet).then(steps, sources, answer, **quiet)
-    halt.click(cancellation.ask, None, None, queue=False, **quiet)
+    begun = go.click(lambda own: own.begin(), turns, answer, queue=False, **quiet)
+    begun.then(steps, [*sources, turns], answer, **quiet)
+    halt.click(lambda own: own.cancel(), turns, None, queue=False, **quiet)
 
 
 def _progress(share: float, words: str) -> str:
@@ -373,6 +470,7 @@ def _models_tab(page: _Page) -> None:
     library = page.library
     chosen = page.network_menu("models-network", "Network to look at")
     scores = gr.HTML(board(library, library.default), elem_id="models-board")
+    page.timed.append((scores, lambda: board(library, library.default)))
     card = gr.HTML(model_page(library.entries[library.default]), elem_id="models-card")
 
     @_told

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +14,11 @@ from demo.draw import colour_of, data_address
 from demo.markup import message, percent, table
 from demo.recognise import largest, open_picture
 from zoo.comparison import Comparer, Comparison
+from zoo.comparison_model import DEFAULT_COMPARISON, available_comparisons
 from zoo.errors import ImageError, WeightsError, ZooError
 from zoo.faces import crop_face, find_faces, whole_image
 
-__all__ = ["Compared", "compare_pictures", "comparison_to_json", "comparison_page"]
+__all__ = ["Compared", "compare_pictures", "comparison_to_json", "comparison_page", "default_comparer"]
 
 _PLACES = ("first", "second", "third")
 
@@ -25,15 +28,34 @@ class Compared:
     """A comparison and the faces it was made of.
 
     Attributes:
+        network: name of the comparison model.
         crops: uint8 (48, 48), one a picture.
         whole: whether the whole picture was taken as the face, because none was found in it.
         classes: what the columns of `result.probabilities` mean.
     """
 
+    network: str
     crops: tuple[np.ndarray, ...]
     whole: tuple[bool, ...]
     result: Comparison
     classes: tuple[str, ...]
+
+
+def default_comparer(extra: Path | None = None) -> Comparer | None:
+    """The comparison model of the shipped one's name, from the last place that has it, else any other.
+
+    One that can't be used is left out and logged; None if no other is there.
+
+    Args:
+        extra: a folder of further models, beside the shipped ones and `models/`.
+    """
+    models = available_comparisons(extra)
+    for name in sorted(models, key=lambda name: name != DEFAULT_COMPARISON):
+        try:
+            return Comparer.load(models[name])
+        except ZooError as error:
+            logging.getLogger(__name__).warning("left out: %s", error)
+    return None
 
 
 def compare_pictures(comparer: Comparer | None, sources: Sequence[object]) -> Compared:
@@ -61,7 +83,8 @@ def compare_pictures(comparer: Comparer | None, sources: Sequence[object]) -> Co
         faces = find_faces(image)
         crops.append(crop_face(image, largest(faces)) if faces else whole_image(image))
         whole.append(not faces)
-    return Compared(tuple(crops), tuple(whole), comparer.compare(np.stack(crops)), comparer.classes)
+    result = comparer.compare(np.stack(crops))
+    return Compared(comparer.card.name, tuple(crops), tuple(whole), result, comparer.classes)
 
 
 def comparison_to_json(compared: Compared) -> dict[str, Any]:
@@ -69,6 +92,7 @@ def comparison_to_json(compared: Compared) -> dict[str, Any]:
     result = compared.result
     odd = result.odd_one_out
     return {
+        "network": compared.network,
         "same": result.same,
         "probability_same": None if result.same is None else round(float(result.probability), 4),
         "odd_one_out": None if odd is None else odd + 1,
@@ -115,7 +139,7 @@ def comparison_page(compared: Compared) -> str:
     distances = np.asarray(result.distances, float)
     pairs = [(i, j) for i in range(len(distances)) for j in range(i + 1, len(distances))]
     rows = [(f"{_PLACES[i]} and {_PLACES[j]}", f"{distances[i, j]:.2f}") for i, j in pairs]
-    caption = "Distances between the faces, in the network's own measure: smaller is more alike"
+    caption = f"Distances between the faces as {compared.network} measures them: smaller is more alike"
     measured = table(("faces", "distance"), rows, caption=caption)
     return f'{verdict}<div class="side-by-side">{faces}</div>{measured}'
 

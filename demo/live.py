@@ -96,7 +96,7 @@ def _smoothed(answer: Answer, past: Answer, elapsed: float, unsure_below: float)
         name: keep * past.probabilities[name] + (1 - keep) * value
         for name, value in answer.probabilities.items()
     }
-    return Answer(answer.number, answer.box, answer.crop, mixed, max(mixed.values()) < unsure_below)
+    return Answer(answer.number, answer.box, mixed, max(mixed.values()) < unsure_below, answer.crop)
 
 
 def _overlap(first: tuple[int, int, int, int] | None, second: tuple[int, int, int, int] | None) -> float:

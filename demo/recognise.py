@@ -16,6 +16,7 @@ from zoo.predictor import Predictor
 __all__ = [
     "SMALLEST_PICTURE",
     "Answer",
+    "Reading",
     "answers_of",
     "answers_to_json",
     "largest",
@@ -27,20 +28,18 @@ SMALLEST_PICTURE = 16  # pixels of the shorter side; a face smaller than this sh
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a network says of one face.
+class Reading:
+    """What a network says of one face, without the face: all that is kept where thousands are read.
 
     Attributes:
         number: 1 for the leftmost face of the picture.
         box: x, y, width, height in pixels of the picture; None when the whole picture was taken as the face.
-        crop: uint8 (48, 48): what the network saw.
         probabilities: calibrated, by class.
         unsure: the best probability is below the card's threshold.
     """
 
     number: int
     box: tuple[int, int, int, int] | None
-    crop: np.ndarray
     probabilities: dict[str, float]
     unsure: bool
 
@@ -58,6 +57,22 @@ class Answer:
     def label(self) -> str:
         """A few words: the expression with its percentage, or that it is unsure."""
         return f"{'unsure: ' if self.unsure else ''}{self.expression} {self.probability:.0%}"
+
+
+@dataclass(frozen=True)
+class Answer(Reading):
+    """A reading together with its face.
+
+    Attributes:
+        crop: uint8 (48, 48): what the network saw.
+    """
+
+    crop: np.ndarray
+
+    @property
+    def reading(self) -> Reading:
+        """The answer without its crop."""
+        return Reading(self.number, self.box, self.probabilities, self.unsure)
 
 
 def open_picture(source: object) -> np.ndarray:
@@ -112,7 +127,7 @@ def answers_of(
     rows = predictor.probabilities(np.stack(crops)).tolist()
     unsure_below = predictor.card.unsure_below
     return tuple(
-        Answer(number, box, crop, dict(zip(predictor.classes, row, strict=True)), max(row) < unsure_below)
+        Answer(number, box, dict(zip(predictor.classes, row, strict=True)), max(row) < unsure_below, crop)
         for number, (box, crop, row) in enumerate(zip(boxes, crops, rows, strict=True), start=1)
     )
 

@@ -19,7 +19,7 @@ import numpy as np
 from demo.charts import timeline
 from demo.draw import colour_of, data_address, thumbnail
 from demo.markup import csv_link, message, percent, table
-from demo.recognise import Answer, open_picture, recognise
+from demo.recognise import Reading, open_picture, recognise
 from zoo.errors import ImageError
 from zoo.pictures import MAX_PIXELS
 from zoo.predictor import Predictor
@@ -63,13 +63,14 @@ class Film:
         name: of the file.
         seconds: length of the whole film, as its header says; NaN where it says nothing.
         watched: seconds from the start that have been looked at.
-        moments: time and faces of each frame looked at, the largest face first.
+        moments: time and faces of each frame looked at, the largest face first; without their crops, which
+            would be most of the memory.
     """
 
     name: str
     seconds: float
     watched: float = 0.0
-    moments: list[tuple[float, tuple[Answer, ...]]] = field(default_factory=list)
+    moments: list[tuple[float, tuple[Reading, ...]]] = field(default_factory=list)
     _best: dict[str, _KeyFrame] = field(default_factory=dict)
 
     @property
@@ -88,7 +89,7 @@ def watch_film(path: str | Path | None, predictor: Predictor) -> Iterator[Film]:
     """Look at two frames a second of the first five minutes.
 
     Yields:
-        The same `Film` after each frame looked at; memory grows by some hundred bytes a frame.
+        The same `Film` after each frame looked at; memory grows by some hundred bytes a face.
 
     Raises:
         ImageError: there is no film, or it is none that can be decoded, or it has no frames.
@@ -108,10 +109,10 @@ def watch_film(path: str | Path | None, predictor: Predictor) -> Iterator[Film]:
         film = Film(path.name, _length(capture))
         for seconds, frame in _sampled(capture):
             answers = recognise(frame, predictor, sizes=_DETECTION)
-            answers = tuple(sorted(answers, key=_area, reverse=True))
+            readings = tuple(sorted((answer.reading for answer in answers), key=_area, reverse=True))
             film.watched = seconds
-            film.moments.append((seconds, answers))
-            _keep_best(film, seconds, frame, answers)
+            film.moments.append((seconds, readings))
+            _keep_best(film, seconds, frame, readings)
             yield film
         if not film.moments:
             raise ImageError(f"{path.name}: holds no frames that can be decoded")
@@ -156,14 +157,14 @@ def _sampled(capture: cv2.VideoCapture) -> Iterator[tuple[float, np.ndarray]]:
             yield seconds, cv2.cvtColor(thumbnail(frame, 1280), cv2.COLOR_BGR2RGB)
 
 
-def _area(answer: Answer) -> int:
-    return answer.box[2] * answer.box[3] if answer.box else 0
+def _area(reading: Reading) -> int:
+    return reading.box[2] * reading.box[3] if reading.box else 0
 
 
-def _keep_best(film: Film, seconds: float, frame: np.ndarray, answers: tuple[Answer, ...]) -> None:
-    if not answers or answers[0].unsure:
+def _keep_best(film: Film, seconds: float, frame: np.ndarray, readings: tuple[Reading, ...]) -> None:
+    if not readings or readings[0].unsure:
         return
-    first = answers[0]
+    first = readings[0]
     known = film._best.get(first.expression)
     if known is None or first.probability > known.probability:
         picture = thumbnail(frame, 240)
@@ -172,7 +173,7 @@ def _keep_best(film: Film, seconds: float, frame: np.ndarray, answers: tuple[Ans
 
 def film_page(film: Film, *, link: bool = True) -> str:
     """The film's timeline, its key frames, and a link to the answers as CSV."""
-    seen = sum(bool(answers) for _, answers in film.moments)
+    seen = sum(bool(readings) for _, readings in film.moments)
     told = (
         f"A face is in {seen} of {len(film.moments)} frames looked at, {film.watched:.0f} s of {film.name}."
     )
@@ -180,9 +181,9 @@ def film_page(film: Film, *, link: bool = True) -> str:
         told += f" Only the first {MAX_SECONDS / 60:.0f} of {film.seconds / 60:.0f} minutes are looked at."
     if not seen:
         return message("No face found", told, kind="none")
-    names = next(answers[0].probabilities for _, answers in film.moments if answers)
+    names = next(readings[0].probabilities for _, readings in film.moments if readings)
     series = {
-        name: [answers[0].probabilities[name] if answers else math.nan for _, answers in film.moments]
+        name: [readings[0].probabilities[name] if readings else math.nan for _, readings in film.moments]
         for name in names
     }
     times = [seconds for seconds, _ in film.moments]
@@ -201,11 +202,11 @@ def film_page(film: Film, *, link: bool = True) -> str:
 
 def film_csv(film: Film) -> str:
     """One row a face of each frame looked at; face 1 is the largest."""
-    classes = next((tuple(answers[0].probabilities) for _, answers in film.moments if answers), ())
+    classes = next((tuple(readings[0].probabilities) for _, readings in film.moments if readings), ())
     rows = [
-        (f"{seconds:.2f}", number, *_cells(answer))
-        for seconds, answers in film.moments
-        for number, answer in enumerate(answers, start=1)
+        (f"{seconds:.2f}", number, *_cells(reading))
+        for seconds, readings in film.moments
+        for number, reading in enumerate(readings, start=1)
     ]
     return _csv_text(("seconds", "face", *_HEADINGS, *classes), rows)
 
@@ -215,7 +216,7 @@ class _Read:
     """One picture of many: its faces, or what is wrong with it."""
 
     name: str
-    answers: tuple[Answer, ...] = ()
+    readings: tuple[Reading, ...] = ()
     error: str = ""
 
 
@@ -235,7 +236,8 @@ def read_many(paths: Sequence[str | Path] | None, predictor: Predictor) -> Itera
     read: list[_Read] = []
     for path in map(Path, paths):
         try:
-            read.append(_Read(path.name, recognise(open_picture(path), predictor)))
+            answers = recognise(open_picture(path), predictor)
+            read.append(_Read(path.name, tuple(answer.reading for answer in answers)))
         except ImageError as error:
             read.append(_Read(path.name, error=str(error)))
         yield len(paths), read
@@ -243,7 +245,7 @@ def read_many(paths: Sequence[str | Path] | None, predictor: Predictor) -> Itera
 
 def batch_page(read: Sequence[_Read], *, link: bool = True) -> str:
     """A table of the faces, and a link to the answers as CSV."""
-    faces = sum(len(entry.answers) for entry in read)
+    faces = sum(len(entry.readings) for entry in read)
     broken = sum(bool(entry.error) for entry in read)
     title = f"{_count(faces, 'face')} in {_count(len(read), 'picture')}"
     told = f"{_count(broken, 'file')} could not be read; the table says why." if broken else ""
@@ -251,11 +253,11 @@ def batch_page(read: Sequence[_Read], *, link: bool = True) -> str:
     for entry in read:
         if entry.error:
             rows.append((entry.name, "", "not read", "", entry.error.removeprefix(f"{entry.name}: ")))
-        elif not entry.answers:
+        elif not entry.readings:
             rows.append((entry.name, "", "no face", "", ""))
-        for answer in entry.answers:
-            sure = "unsure" if answer.unsure else ""
-            rows.append((entry.name, answer.number, answer.expression, percent(answer.probability), sure))
+        for reading in entry.readings:
+            sure = "unsure" if reading.unsure else ""
+            rows.append((entry.name, reading.number, reading.expression, percent(reading.probability), sure))
     headings = ("file", "face", "expression", "probability", "note")
     caption = "Faces by picture"
     if len(rows) > _ROWS_SHOWN:
@@ -271,11 +273,11 @@ def _count(number: int, noun: str) -> str:
 
 def batch_csv(read: Sequence[_Read]) -> str:
     """One row a face; a picture without a face, or one that can't be read, is a row, too."""
-    classes = next((tuple(entry.answers[0].probabilities) for entry in read if entry.answers), ())
+    classes = next((tuple(entry.readings[0].probabilities) for entry in read if entry.readings), ())
     rows: list[tuple[object, ...]] = []
     for entry in read:
-        rows += [(entry.name, answer.number, *_cells(answer)) for answer in entry.answers]
-        if not entry.answers:
+        rows += [(entry.name, reading.number, *_cells(reading)) for reading in entry.readings]
+        if not entry.readings:
             rows.append((entry.name, 0, "", "", "", "", entry.error or "no face"))
     return _csv_text(("file", "face", *_HEADINGS, *classes), rows)
 
@@ -283,10 +285,10 @@ def batch_csv(read: Sequence[_Read]) -> str:
 _HEADINGS = ("x", "y", "width", "height", "expression", "probability")
 
 
-def _cells(answer: Answer) -> tuple[object, ...]:
-    box = answer.box or ("",) * 4
-    numbers = (f"{value:.4f}" for value in answer.probabilities.values())
-    return (*box, answer.expression, f"{answer.probability:.4f}", *numbers)
+def _cells(reading: Reading) -> tuple[object, ...]:
+    box = reading.box or ("",) * 4
+    numbers = (f"{value:.4f}" for value in reading.probabilities.values())
+    return (*box, reading.expression, f"{reading.probability:.4f}", *numbers)
 
 
 def _csv_text(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from demo.library import Library
 from tests.demo.running import running, write_film
 from tests.saved_models import save_untrained_comparison, train_small
 from zoo.comparison import Comparer
+from zoo.comparison_model import load_comparison, save_comparison
 from zoo.data.cache import CACHE_VARIABLE
 
 
@@ -46,6 +48,15 @@ def comparer(models: Path) -> Comparer:
 
 
 @pytest.fixture(scope="session")
+def unusable(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Path:
+    """A comparison model that names no expressions, as some that zoo.train_pairs makes."""
+    folder = tmp_path_factory.mktemp("unusable") / "zebra"
+    network, card = load_comparison(models / "pairs")
+    save_comparison(folder, network, replace(card, name="zebra", classes=()))
+    return folder
+
+
+@pytest.fixture(scope="session")
 def examples(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return write_examples(tmp_path_factory.mktemp("examples"))
 
@@ -63,5 +74,5 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def address(models: Path) -> Iterator[str]:
     """Where a real app listens, for the whole session."""
-    with running("--models", str(models)) as address:
+    with running("--models", str(models), "--comparison", "pairs") as address:
         yield address

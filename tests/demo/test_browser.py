@@ -244,6 +244,12 @@ def test_a_film_can_be_cancelled(visit: Callable, tmp_path: Path) -> None:
         page.locator("#film-out").get_by_text("Cancelled").wait_for()
         page.wait_for_timeout(1500)
         assert "Cancelled" in page.locator("#film-out").inner_text()
+        for button in ("go", "stop", "go"):
+            page.locator(f"#film-{button}").click()
+        page.locator("#film-out progress").wait_for()
+        page.wait_for_timeout(1500)
+        assert "Working" in page.locator("#film-out").inner_text()
+        page.locator("#film-stop").click()
 
 
 @LOOKS

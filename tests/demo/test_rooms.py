@@ -6,6 +6,7 @@ import csv
 import gc
 import io
 import math
+import shutil
 import struct
 import zlib
 from pathlib import Path
@@ -16,12 +17,13 @@ import pytest
 from PIL import Image
 
 from demo import charts, draw, live, photo, recognise, scoreboard, video
-from demo.compare import compare_pictures, comparison_page, comparison_to_json
+from demo.compare import compare_pictures, comparison_page, comparison_to_json, default_comparer
 from demo.library import Library
 from demo.markup import bars, csv_link, message, percent, table
 from demo.saliency import saliency
 from tests.demo.running import write_film
 from zoo.comparison import Comparer
+from zoo.comparison_model import DEFAULT_COMPARISON
 from zoo.data.drawn import draw_faces
 from zoo.data.emotions import EMOTIONS
 from zoo.errors import ImageError, WeightsError, ZooError
@@ -157,7 +159,7 @@ def test_unsure_follows_the_card(library: Library, astronaut: np.ndarray) -> Non
     answer = recognise.recognise(astronaut, library.predictor("small"))[0]
     threshold = library.entries["small"].card.unsure_below
     assert answer.unsure == (answer.probability < threshold)
-    unsure = recognise.Answer(1, None, answer.crop, answer.probabilities, True)
+    unsure = recognise.Answer(1, None, answer.probabilities, True, answer.crop)
     assert "unsure" in unsure.label and "Unsure" in photo.summary(photo.Photo(("small",), ((unsure,),)))
 
 
@@ -212,6 +214,7 @@ def test_two_and_three_pictures(comparer: Comparer, examples: dict[str, Path]) -
     assert answer["same"] in (True, False) and 0 <= answer["probability_same"] <= 1
     assert answer["odd_one_out"] is None and len(answer["faces"]) == 2
     assert "expression" in comparison_page(two) and comparison_page(two).count("<img") == 2
+    assert answer["network"] == "pairs" and "as pairs measures them" in comparison_page(two)
     three = compare_pictures(comparer, paths)
     answer = comparison_to_json(three)
     assert answer["same"] is None and answer["odd_one_out"] in (1, 2, 3)
@@ -233,12 +236,36 @@ def test_without_a_comparison_model_there_is_a_message(examples: dict[str, Path]
         compare_pictures(None, (str(examples["astronaut"]),) * 2)
 
 
+def test_the_shipped_comparison_model_is_the_default(
+    models: Path, unusable: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Others are not asked, whatever their names and places, but one of its name in a later place is."""
+    chosen = default_comparer(unusable.parent)
+    assert chosen is not None and chosen.card.name == DEFAULT_COMPARISON and not caplog.records
+    shutil.copytree(models / "pairs", tmp_path / DEFAULT_COMPARISON)
+    chosen = default_comparer(tmp_path)
+    assert chosen is not None and chosen.card.name == "pairs"
+
+
+def test_an_unusable_comparison_model_is_left_out(
+    models: Path, unusable: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = {"pairs": models / "pairs", DEFAULT_COMPARISON: unusable}
+    monkeypatch.setattr("demo.compare.available_comparisons", lambda extra: found)
+    chosen = default_comparer()
+    assert chosen is not None and chosen.card.name == "pairs"
+    assert "left out: model 'zebra' names no expressions" in caplog.text
+    del found["pairs"]
+    assert default_comparer() is None
+
+
 def test_a_film_is_watched(film: Path, library: Library) -> None:
     states = [state.progress for state in video.watch_film(film, library.predictor("small"))]
     assert len(states) == 9 and states == sorted(states) and states[-1] == 1
     *_, seen = video.watch_film(film, library.predictor("small"))
     assert [seconds for seconds, _ in seen.moments] == [0.5 * step for step in range(8)]
-    assert all(len(answers) == 1 for _, answers in seen.moments)
+    assert all(len(readings) == 1 for _, readings in seen.moments)
+    assert not any(hasattr(readings[0], "crop") for _, readings in seen.moments)
     page = video.film_page(seen)
     assert "<svg" in page and "Save as CSV" in page
     rows = list(csv.DictReader(io.StringIO(video.film_csv(seen))))
@@ -290,6 +317,7 @@ def test_many_pictures(library: Library, examples: dict[str, Path], tmp_path: Pa
     steps = [len(read) for _, read in video.read_many(paths, library.predictor("small"))]
     assert steps == [3, 3, 3] or steps == [1, 2, 3]
     *_, (_, read) = video.read_many(paths, library.predictor("small"))
+    assert len(read[0].readings) == 2 and not hasattr(read[0].readings[0], "crop")
     rows = list(csv.reader(io.StringIO(video.batch_csv(read))))
     assert [row[0] for row in rows[1:]] == ["two people.jpg"] * 2 + ["broken.jpg", "'=cmd().png"]
     page = video.batch_page(read)

@@ -53,7 +53,7 @@ def test_explain(client: Client, examples: dict[str, Path]) -> None:
 def test_compare(client: Client, examples: dict[str, Path]) -> None:
     files = [handle_file(examples[name]) for name in ("astronaut", "admiral", "drawn angry")]
     two = client.predict(*files[:2], None, api_name="/compare")
-    assert isinstance(two["same"], bool) and len(two["faces"]) == 2
+    assert isinstance(two["same"], bool) and len(two["faces"]) == 2 and two["network"] == "pairs"
     assert client.predict(*files, api_name="/compare")["odd_one_out"] in (1, 2, 3)
     with pytest.raises(AppError, match="Choose a first and a second"):
         client.predict(files[0], None, None, api_name="/compare")
@@ -170,12 +170,22 @@ def test_an_account_file_is_read(tmp_path: Path) -> None:
         (["--port", "70000"], ConfigError, "0 to 65535"),
         (["--max-file-size", "big"], ConfigError, "such as 20mb"),
         (["--ssl-certfile", "/absent"], ConfigError, "no such file"),
+        (["--ssl-certfile", __file__, "--ssl-keyfile", "/absent"], ConfigError, "no such file"),
+        (["--ssl-certfile", __file__], ConfigError, "both or none"),
+        (["--ssl-keyfile", __file__], ConfigError, "both or none"),
+        (["--ssl-certfile", __file__, "--ssl-keyfile", __file__], ConfigError, "cannot be used"),
         (["--models", "/absent"], WeightsError, "no such folder"),
+        (["--comparison", "absent"], WeightsError, "'absent' is not a saved comparison model"),
     ],
 )
 def test_options_are_checked(arguments: list[str], error: type[Exception], said: str) -> None:
     with pytest.raises(error, match=said):
         main(arguments)
+
+
+def test_a_chosen_comparison_model_must_be_usable(models: Path, unusable: Path) -> None:
+    with pytest.raises(WeightsError, match="names no expressions"):
+        main(["--models", str(models), "--comparison", str(unusable)])
 
 
 def test_a_taken_port_is_said(address: str, models: Path) -> None:

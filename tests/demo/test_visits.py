@@ -1,0 +1,229 @@
+"""What the app remembers of a visit, how long, and that a visit goes on when it is forgotten."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import time
+import urllib.request
+import uuid
+import warnings
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gradio.state_holder import SessionState
+
+from demo import app
+from demo.library import Library
+from tests.demo.running import write_film
+from zoo.comparison import Comparer
+
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
+
+
+def test_a_run_ends_when_it_is_cancelled() -> None:
+    turns = app._Turns()
+    turns.begin()
+    steps = turns.run(iter("abc"))
+    assert next(steps) == "a"
+    turns.cancel()
+    assert "Cancelled" in next(steps) and list(steps) == []
+
+
+def test_a_run_that_waits_can_be_cancelled() -> None:
+    turns = app._Turns()
+    turns.begin()
+    turns.cancel()
+    (only,) = turns.run(iter("abc"))
+    assert "Cancelled" in only
+
+
+def test_a_cancelled_run_says_nothing_when_another_has_begun() -> None:
+    turns = app._Turns()
+    turns.begin()
+    first = turns.run(iter("abc"))
+    assert next(first) == "a"
+    turns.cancel()
+    turns.begin()
+    assert list(first) == [app.gr.skip()]
+    assert list(turns.run(iter("de"))) == ["d", "e"]
+
+
+def test_of_two_runs_the_later_one_goes_on() -> None:
+    turns = app._Turns()
+    turns.begin(), turns.begin()
+    first, second = turns.run(iter("abc")), turns.run(iter("abc"))
+    assert (next(first), next(second)) == ("a", "a")
+    assert list(first) == [app.gr.skip()] and list(second) == ["b", "c"]
+
+
+def test_cancelling_nothing_is_forgotten() -> None:
+    turns = app._Turns()
+    turns.cancel()
+    turns.begin()
+    assert list(turns.run(iter("ab"))) == ["a", "b"]
+
+
+class Site:
+    """An app in this process, asked as the page asks it."""
+
+    def __init__(self, library: Library, comparer: Comparer, examples: dict[str, Path]) -> None:
+        self.blocks = app.build(library, comparer, examples)
+        _, address, _ = self.blocks.launch(
+            server_name="127.0.0.1",
+            server_port=0 or None,
+            prevent_thread_lock=True,
+            quiet=True,
+            ssr_mode=False,
+            footer_links=[],
+            run_history=False,
+            **app.memory(),
+        )
+        self.address = f"{address}gradio_api"
+
+    def session(self, name: str) -> SessionState | None:
+        return self.blocks.state_holder.session_data.get(name)
+
+    def upload(self, path: Path) -> dict[str, Any]:
+        edge = uuid.uuid4().hex
+        head = f'--{edge}\r\nContent-Disposition: form-data; name="files"; filename="{path.name}"\r\n\r\n'
+        body = head.encode() + path.read_bytes() + f"\r\n--{edge}--\r\n".encode()
+        (place,) = self._post("upload", body, f"multipart/form-data; boundary={edge}")
+        return {"path": place, "meta": {"_type": "gradio.FileData"}}
+
+    def ask(self, session: str, handler: str, *values: Any) -> dict[str, Any]:
+        """The last message of the event that runs the handler of this name."""
+        number = next(key for key, event in self.blocks.fns.items() if event.name == handler)
+        asked = {"data": values, "fn_index": number, "session_hash": session}
+        self._post("queue/join", json.dumps(asked).encode(), "application/json")
+        with urllib.request.urlopen(f"{self.address}/queue/data?session_hash={session}") as reply:
+            for line in reply:
+                told = json.loads(line.decode().removeprefix("data: ")) if line.strip() else {}
+                if told.get("msg") == "process_completed":
+                    return told
+        raise AssertionError("the stream ended without an answer")
+
+    def _post(self, path: str, body: bytes, kind: str) -> Any:
+        request = urllib.request.Request(f"{self.address}/{path}", body, {"Content-Type": kind})
+        with urllib.request.urlopen(request) as reply:
+            return json.load(reply)
+
+
+@contextlib.contextmanager
+def opened(library: Library, comparer: Comparer, examples: dict[str, Path]) -> Iterator[Site]:
+    """A site that is closed in the end; Gradio leaves its event loops and sockets to the collector."""
+    site = Site(library, comparer, examples)
+    try:
+        yield site
+    finally:
+        site.blocks.close()
+        del site
+        with warnings.catch_warnings(action="ignore"):
+            gc.collect()
+
+
+@pytest.fixture
+def site(
+    library: Library, comparer: Comparer, examples: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Site]:
+    """An app that forgets after two seconds, and looks for what to forget all the time."""
+    monkeypatch.setattr(app, "_KEPT_SECONDS", 2)
+    monkeypatch.setattr(app, "_LOOKS_EVERY", 0.1)
+    with opened(library, comparer, examples) as site:
+        yield site
+
+
+def wait_for(condition: Any) -> None:
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end, "nothing happened"
+        time.sleep(0.05)
+
+
+def pictures_in(session: SessionState) -> int:
+    return json.dumps(session.config_values, default=str).count("data:image/")
+
+
+def test_a_visit_is_forgotten_and_goes_on(site: Site, examples: dict[str, Path]) -> None:
+    picture = site.upload(examples["two people"])
+    assert site.ask("anna", "found", picture, "small", "", None)["success"]
+    assert "data:image/" in site.ask("anna", "turned_to", None, 1)["output"]["data"][0]
+    wait_for(lambda: site.session("anna") is None)
+    told = site.ask("anna", "turned_to", None, 1)
+    assert told["success"] and "no longer kept" in told["output"]["data"][0]
+
+
+def test_a_visit_in_use_stays_without_its_pictures(site: Site, examples: dict[str, Path]) -> None:
+    pair = [site.upload(examples[name]) for name in ("astronaut", "admiral")]
+    assert "data:image/" in site.ask("ben", "compared", *pair, None)["output"]["data"][0]
+    first = site.session("ben")
+    assert first is not None
+    end = time.monotonic() + 3
+    while time.monotonic() < end:
+        assert site.ask("ben", "turned", "small")["success"]
+        time.sleep(0.2)
+    assert site.session("ben") is first
+    wait_for(lambda: pictures_in(first) == 0)
+
+
+def test_a_visit_stays_while_its_work_goes_on(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "_KEPT_SECONDS", 1)
+    film = site.upload(write_film(tmp_path / "long.avi", seconds=280, rate=2))
+    site.ask("gus", "turned", "small")
+    first, start = site.session("gus"), time.monotonic()
+    told = site.ask("gus", "steps", film, "small", None)
+    assert told["success"] and time.monotonic() - start > 1.5
+    assert site.session("gus") is first
+
+
+def test_a_photo_is_forgotten_in_a_visit_that_is_in_use(site: Site, examples: dict[str, Path]) -> None:
+    site.ask("cora", "found", site.upload(examples["astronaut"]), "small", "", None)
+    first = site.session("cora")
+    assert first is not None and any(first.state_data.values())
+
+    def gone() -> bool:
+        site.ask("cora", "turned", "small")
+        return not any(first.state_data.values())
+
+    wait_for(gone)
+    assert site.session("cora") is first
+
+
+def test_closing_the_page_ends_the_visit(site: Site) -> None:
+    site.ask("dora", "turned", "small")
+    with urllib.request.urlopen(f"{site.address}/heartbeat/dora") as heart:
+        assert b"ALIVE" in heart.readline() and site.session("dora") is not None
+        site.blocks.state_holder.time_last_used["dora"] = datetime.max
+    wait_for(lambda: site.session("dora") is None)
+
+
+def test_a_page_shows_the_times_of_what_runs(site: Site, library: Library) -> None:
+    """Two menus for the Photo room, one for each of three others, and the scoreboard."""
+    before = [choice for choice, _ in library.choices]
+    for entry in library.entries.values():
+        entry.milliseconds += 1000
+    try:
+        *menus, scores = site.ask("emil", "times")["output"]["data"]
+    finally:
+        for entry in library.entries.values():
+            entry.milliseconds -= 1000
+    assert [len(menu["choices"]) - len(before) for menu in menus] == [0, 1, 0, 0, 0]
+    for menu in menus:
+        assert all("e+03 ms" in label for label, name in menu["choices"] if name)
+    assert "1e+03" in scores
+
+
+def test_there_is_an_end_to_the_visits_remembered(
+    library: Library, comparer: Comparer, examples: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "_VISITS", 3)
+    with opened(library, comparer, examples) as site:
+        for number in range(5):
+            site.ask(f"visit-{number}", "turned", "small")
+        assert list(site.blocks.state_holder.session_data) == ["visit-2", "visit-3", "visit-4"]
