@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 COMPARISON_CARD = "comparison.json"
-DEFAULT_COMPARISON = "plain_small-compare"
+DEFAULT_COMPARISON = "small-compare"
 """The shipped model that is taken where none is named."""
 
 INTENDED_USE = (
@@ -53,7 +53,7 @@ class ComparisonCard:
         classes: what its expression logits mean; empty where it names no expressions.
         mean, std: normalisation of the input channels on the 0–1 scale.
         slope, offset: turn its logit of *same* into a probability, fitted on held-out training pairs; the
-            verdict is *same* from one half on.
+            verdict is *same* from one half on, where most of those pairs are told right.
         temperature: divides its expression logits, fitted on held-out training faces; the backbone's own
             where that is frozen and had been trained with those faces.
         odd_scale: of the softmax over distances that gives the odd one out, fitted on held-out training

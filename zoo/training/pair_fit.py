@@ -24,7 +24,7 @@ from zoo.training.evaluate import fit_temperature
 from zoo.training.pair_measure import (
     best_threshold,
     calibration_error,
-    fit_platt,
+    fit_probability,
     measure_pairs,
     measure_triplets,
     odd_one_out_scale,
@@ -235,7 +235,7 @@ def save_trained_comparison(
     else:
         held_rows = np.unique(np.concatenate([pairs.first, pairs.second]))
     described = describe_rows(network, dataset, held_rows, preprocess, device=trainer.device)
-    slope, offset = fit_platt(described.scores(pairs), pairs.same)
+    slope, offset = fit_probability(described.scores(pairs), pairs.same)
     temperature = 1.0
     if isinstance(network, EmbeddingNetwork) and trainer.objective.frozen and held.seen:
         # Faces that the backbone has seen would make it look too sure; it was calibrated on others.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import minimize, minimize_scalar
 from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score, roc_curve
 
@@ -15,7 +15,7 @@ from zoo.data.pairs import Pairs, Triplets
 __all__ = [
     "best_threshold",
     "calibration_error",
-    "fit_platt",
+    "fit_probability",
     "measure_pairs",
     "measure_triplets",
     "odd_one_out_scale",
@@ -113,18 +113,20 @@ def _share(right: np.ndarray) -> dict[str, Any]:
     }
 
 
-def fit_platt(scores: np.ndarray, same: np.ndarray) -> tuple[float, float]:
-    """Slope, above 0, and offset that make `sigmoid(slope * score + offset)` a probability (Platt, 1999).
+def fit_probability(scores: np.ndarray, same: np.ndarray) -> tuple[float, float]:
+    """Slope, above 0, and offset that make `sigmoid(slope * score + offset)` a probability.
 
-    To be fitted on pairs that trained nothing.
+    It is one half at the score that tells most pairs right, so that the verdict is that of the protocol; the
+    slope is the likeliest (Platt, 1999). To be fitted on pairs that trained nothing.
     """
+    threshold = float(np.clip(best_threshold(scores, same), scores.min(), scores.max()))
 
-    def loss(values: np.ndarray) -> float:
-        logits = np.exp(values[0]) * scores + values[1]
+    def loss(logarithm: float) -> float:
+        logits = np.exp(logarithm) * (scores - threshold)
         return float(np.logaddexp(0, np.where(same, -logits, logits)).mean())
 
-    found = minimize(loss, np.zeros(2), method="Nelder-Mead", options={"xatol": 1e-4, "fatol": 1e-7})
-    return float(np.exp(found.x[0])), float(found.x[1])
+    slope = float(np.exp(minimize_scalar(loss, bounds=(-7, 7), method="bounded").x))
+    return slope, -slope * threshold
 
 
 def odd_one_out_scale(near: np.ndarray, far: np.ndarray, farther: np.ndarray) -> float:

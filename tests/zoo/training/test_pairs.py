@@ -22,7 +22,7 @@ from zoo.training.pair_losses import all_pairs, contrastive_loss, pair_loss, tri
 from zoo.training.pair_measure import (
     best_threshold,
     calibration_error,
-    fit_platt,
+    fit_probability,
     measure_pairs,
     measure_triplets,
     odd_one_out_scale,
@@ -149,11 +149,11 @@ def test_the_best_threshold_is_the_best(seed):
     assert ((scores >= best_threshold(scores, same)) == same).mean() == best
 
 
-def test_platt_finds_slope_and_offset():
+def test_slope_and_offset_of_the_probability_are_found():
     random = np.random.RandomState(0)
     scores = random.normal(size=40_000) * 2
     same = random.random_sample(40_000) < 1 / (1 + np.exp(-(0.7 * scores - 0.4)))
-    slope, offset = fit_platt(scores, same)
+    slope, offset = fit_probability(scores, same)
     assert (slope, offset) == (pytest.approx(0.7, abs=0.03), pytest.approx(-0.4, abs=0.03))
     assert calibration_error(1 / (1 + np.exp(-(slope * scores + offset))), same) < 0.02
     assert calibration_error(np.full(10, 0.9), np.zeros(10, dtype=bool)) == pytest.approx(0.9)
