@@ -19,6 +19,7 @@ __all__ = ["Point", "pareto_chart", "timeline"]
 
 _WIDE, _HIGH = 720, 220  # SVG units; text is 13 of them
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 18, 14, 32
+_LETTER = 7.6  # width of a letter of a name, on average
 
 
 def timeline(
@@ -131,9 +132,11 @@ def pareto_chart(points: Sequence[Point], *, chosen: str) -> str:
         f"{'L' if index else 'M'}{across(point.cost):.1f} {down(point.accuracy):.1f}"
         for index, point in enumerate(front)
     )
+    centres = [(across(point.cost), down(point.accuracy)) for point in points]
+    labels = _labels([point.name for point in points], centres)
     body = f'<path class="front" d="{path}"/>' + "".join(
-        _dot(point, across(point.cost), down, best=point in front, chosen=point.name == chosen)
-        for point in points
+        _dot(point, centre, label, down, best=point in front, chosen=point.name == chosen)
+        for point, centre, label in zip(points, centres, labels, strict=True)
     )
     told = ", ".join(f"{point.name} {point.accuracy:.1%}" for point in points)
     return (
@@ -142,18 +145,51 @@ def pareto_chart(points: Sequence[Point], *, chosen: str) -> str:
     )
 
 
-def _dot(point: Point, x: float, down: object, *, best: bool, chosen: bool) -> str:
+def _labels(names: Sequence[str], centres: Sequence[tuple[float, float]]) -> list[tuple[float, float, str]]:
+    """Where each dot's name begins or ends: beside its dot, clear of dots and of the names before it.
+
+    Returns:
+        x, y of the baseline, and the text's anchor; where no place is clear, the first that is tried.
+    """
+    taken: list[tuple[float, ...]] = [(x - 6, y - 6, x + 6, y + 6) for x, y in centres]
+    places = []
+    for name, (x, y) in zip(names, centres, strict=True):
+        tried: list[tuple[bool, int, tuple[float, float, str], tuple[float, ...]]] = []
+        for dy in (16, -8, 4, 30, -22, 44, -36):
+            for dx, anchor in ((11, "start"), (-11, "end")):
+                left = x + dx - (_LETTER * len(name) if anchor == "end" else 0)
+                box: tuple[float, ...] = (left, y + dy - 11, left + _LETTER * len(name), y + dy + 3)
+                inside = box[0] > _LEFT and box[2] < _WIDE and box[1] > 0
+                free = not any(
+                    box[0] < other[2] and other[0] < box[2] and box[1] < other[3] and other[1] < box[3]
+                    for other in taken
+                )
+                tried.append((not (inside and free), len(tried), (x + dx, y + dy, anchor), box))
+        _, _, place, box = min(tried)
+        taken.append(box)
+        places.append(place)
+    return places
+
+
+def _dot(
+    point: Point,
+    centre: tuple[float, float],
+    label: tuple[float, float, str],
+    down: object,
+    *,
+    best: bool,
+    chosen: bool,
+) -> str:
     assert callable(down)
-    y = down(point.accuracy)
+    x, y = centre
     kind = " ".join(["dot", *(["best"] if best else []), *(["chosen"] if chosen else [])])
-    after = x < _WIDE - 150
     told = f"{point.name}: {point.accuracy:.1%} ({point.low:.1%} to {point.high:.1%})"
     return (
         f'<g class="{kind}"><title>{escape(told)}</title>'
         f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{down(point.low):.1f}" y2="{down(point.high):.1f}"/>'
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{7 if chosen else 5}"/>'
-        f'<text x="{x + (11 if after else -11):.1f}" y="{y + (16 if after else -8):.1f}"'
-        f' text-anchor="{"start" if after else "end"}">{escape(point.name)}</text></g>'
+        f'<text x="{label[0]:.1f}" y="{label[1]:.1f}" text-anchor="{label[2]}">'
+        f"{escape(point.name)}</text></g>"
     )
 
 

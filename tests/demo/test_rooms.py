@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import gc
 import io
+import itertools
 import math
+import re
 import shutil
 import struct
 import zlib
@@ -347,6 +349,26 @@ def test_the_front_joins_what_no_cheaper_model_reaches() -> None:
     chart = charts.pareto_chart(points, chosen="b")
     assert chart.count('class="dot best"') == 2 and chart.count("dot chosen") == 1
     assert charts.pareto_chart([], chosen="") == ""
+
+
+def test_names_of_near_models_do_not_cover_each_other() -> None:
+    names = ("plain_small", "small", "custom_cnn", "emotionnet", "searched_24m")
+    costs, accuracies = (44e6, 49e6, 15e6, 24.3e6, 24.2e6), (0.671, 0.682, 0.647, 0.646, 0.661)
+    points = [
+        charts.Point(name, cost, accuracy, accuracy - 0.015, accuracy + 0.015)
+        for name, cost, accuracy in zip(names, costs, accuracies, strict=True)
+    ]
+    chart = charts.pareto_chart([*points, charts.Point("x", 3e5, 0.46, 0.45, 0.47)], chosen="small")
+    found = re.findall(
+        r'<text x="([\d.]+)" y="([\d.]+)" text-anchor="(start|end)">([a-z_\d]+)</text></g>', chart
+    )
+    assert {name for *_, name in found} >= set(names)
+    boxes = []
+    for x, y, anchor, name in found:
+        left = float(x) - (7.6 * len(name) if anchor == "end" else 0)
+        boxes.append((left, float(y) - 11, left + 7.6 * len(name), float(y) + 3))
+    for one, other in itertools.combinations(boxes, 2):
+        assert one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] or other[3] <= one[1]
 
 
 def test_a_timeline_leaves_gaps() -> None:
