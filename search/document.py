@@ -22,7 +22,7 @@ from search.figures import FIGURES
 from search.findings import findings, said_basis, said_effect
 from search.page import commands
 from search.pictures import PICTURES, draw
-from search.storage import Places, StudyError
+from search.storage import Places, make_folder
 from search.stores import artifacts_of, stores_together
 from search.table import StudyTable, words_of
 
@@ -101,10 +101,7 @@ def write_report(study: Study, storage: BaseStorage, places: Places, folder: Pat
     Returns:
         The paths of everything written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StudyError(f"{folder}: no folder can be made there ({error.strerror})") from None
+    make_folder(folder)
     table = StudyTable.of(study)
     pictures = draw(table, folder, list(PICTURES))
     of_best = _pictures_of_best(study, storage, places, table, folder)

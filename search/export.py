@@ -273,12 +273,13 @@ def _folder(models: Path, study: str, trial: FrozenTrial, recipe: Recipe, settin
     """Where the same training has saved its model, or else the first folder without a model."""
     from zoo.models import CARD
 
-    first = models / f"{study}-trial{trial.number}"
-    for number in itertools.count(1):
-        folder = first if number == 1 else first.with_name(f"{first.name}-{number}")
-        if not (folder / CARD).is_file() or _saved(folder / CARD, trial, recipe, settings):
-            return folder
-    raise AssertionError
+    first = f"{study}-trial{trial.number}"
+    names = itertools.chain([first], (f"{first}-{number}" for number in itertools.count(2)))
+    return next(
+        models / name
+        for name in names
+        if not (card := models / name / CARD).is_file() or _saved(card, trial, recipe, settings)
+    )
 
 
 def _saved(path: Path, trial: FrozenTrial, recipe: Recipe, settings: StudySettings) -> bool:

@@ -78,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     started = time.time()
 
     from search.settings import check_counts, parse_seconds
-    from search.storage import Places, StudyError, settle, storage_errors
+    from search.storage import Places, make_folder, settle, storage_errors
     from search.study import find_settings, quiet_optuna
     from zoo.console import stderr
     from zoo.data import load_dataset, make_split
@@ -92,13 +92,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     split = make_split(dataset, kind=options.split, seed=options.split_seed)
     places = Places.of(options.study or _study_name(dataset), options.storage)
     settings = _settings(options, dataset, split, device.type, find_settings(places))
-    try:
-        if options.export != 0:
-            options.models.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StudyError(
-            f"--models {options.models}: no folder can be made there ({error.strerror})"
-        ) from None
+    if options.export != 0:
+        make_folder(options.models, "--models")
     console = stderr()
     for note in (*dataset.notes, *split.notes):
         console.print(f"note: {note}", soft_wrap=True, style="yellow")

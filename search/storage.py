@@ -29,6 +29,7 @@ __all__ = [
     "is_full",
     "is_lost",
     "lost_reason",
+    "make_folder",
     "open_storage",
     "quiet_optuna",
     "settle",
@@ -182,10 +183,7 @@ def open_storage(places: Places, *, create: bool = False, patience: Patience | N
     path = places.sqlite_file()
     if path is not None:
         if create:
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise StudyError(f"{path.parent}: no folder can be made there ({error.strerror})") from None
+            make_folder(path.parent)
         elif not path.is_file():
             raise StudyError(f"{path}: no study storage there; required: {_existing()}")
     backend = sqlalchemy.make_url(places.storage).get_backend_name()
@@ -300,6 +298,22 @@ def _share_sqlite(engine: sqlalchemy.Engine) -> None:
 
     # Connections from before don't know the above.
     engine.dispose()
+
+
+def make_folder(path: Path, option: str = "") -> None:
+    """Make a folder that a person asked for, where there is none.
+
+    Args:
+        option: by which it was asked for, for the message.
+
+    Raises:
+        StudyError: it can't be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        named = f"{option} {path}".strip()
+        raise StudyError(f"{named}: no folder can be made there ({error.strerror})") from None
 
 
 def settle(places: Places) -> None:
