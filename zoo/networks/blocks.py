@@ -6,7 +6,17 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-__all__ = ["ACTIVATIONS", "ELU", "POOLINGS", "SELU", "Inception", "MinPool2d", "conv_block", "initialise"]
+__all__ = [
+    "ACTIVATIONS",
+    "ELU",
+    "MONOTONE",
+    "POOLINGS",
+    "SELU",
+    "Inception",
+    "MinPool2d",
+    "conv_block",
+    "initialise",
+]
 
 
 class MinPool2d(nn.Module):
@@ -73,6 +83,9 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "silu": nn.SiLU,
     "gelu": nn.GELU,
 }
+
+# Activations that never fall as their input rises.
+MONOTONE = ("relu", "leaky_relu", "elu", "selu")
 
 POOLINGS: dict[str, Callable[[], nn.Module]] = {
     "max": lambda: nn.MaxPool2d(2),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from zoo.errors import ConfigError
 from zoo.networks import (
@@ -170,9 +170,53 @@ def test_each_activation_is_used(config: NetworkConfig, activation: str) -> None
 )
 def test_each_pooling_by_hand(pooling: str, expected: list[list[float]]) -> None:
     network = _built(ParametricConfig(widths=(1, 1), repeats=(1, 1), pooling=pooling))
-    pool = network.stages[0]["after"][0]
+    pool = network.stages[0].after[0]
     images = torch.tensor([[[[1.0, 2.0, 5.0, 6.0], [3.0, 4.0, 7.0, 8.0]]]])
     assert pool(images)[0, 0].tolist() == expected
+
+
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "elu", "selu", "silu", "gelu"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"pooling": "min"},
+        {"pooling": "average"},
+        {"norm": "none", "bias": True, "last_pool": True},
+        {"activation_first": True},
+        {"activation_first": True, "norm": "none"},
+        {"residual": True},
+        {"conv_dropout": 0.3},
+        {"conv_dropout": 0.3, "dropout_after": "stage"},
+    ],
+)
+def test_stages_are_blocks_then_a_pool_in_whatever_order_they_are_computed(
+    activation: str, changes: dict[str, Any]
+) -> None:
+    config = replace(ParametricConfig(widths=(6, 8, 8), repeats=(1, 2, 3)), activation=activation, **changes)
+    network = build(config).train()
+    images = _faces(config)
+
+    def in_order() -> Tensor:
+        answers = images
+        for stage in network.stages:
+            for number, block in enumerate(stage.blocks):
+                output = block(answers)
+                answers = answers + output if config.residual and number else output
+            answers = stage.after(answers)
+        logits: Tensor = network.classifier(network.hidden(network.pool(answers).flatten(1)))
+        return logits
+
+    found = []
+    for way in (lambda: network(images), in_order):
+        torch.manual_seed(3)
+        network.zero_grad()
+        logits = way()
+        logits.square().sum().backward()
+        found.append((logits, [parameter.grad.clone() for parameter in network.parameters()]))
+    torch.testing.assert_close(found[0][0], found[1][0], rtol=0, atol=0)
+    for early, late in zip(found[0][1], found[1][1], strict=True):
+        torch.testing.assert_close(early, late, rtol=1e-4, atol=1e-6)
 
 
 def test_min_pool_drops_odd_borders_like_the_others() -> None:
@@ -213,17 +257,17 @@ def test_activation_first_changes_the_order() -> None:
     config = ParametricConfig(widths=(4,), repeats=(1,), linear=(8,), head_norm="batch")
     for first, conv, linear in ((False, nn.BatchNorm2d, nn.BatchNorm1d), (True, nn.ReLU, nn.ReLU)):
         network = build(replace(config, activation_first=first))
-        assert isinstance(network.stages[0]["blocks"][0][1], conv)
+        assert isinstance(network.stages[0].blocks[0][1], conv)
         assert isinstance(network.hidden[1], linear)
 
 
 def test_residual_blocks_add_their_input() -> None:
     config = ParametricConfig(widths=(4,), repeats=(2,), residual=True)
     network = _built(config)
-    for parameter in network.stages[0]["blocks"][1].parameters():
+    for parameter in network.stages[0].blocks[1].parameters():
         nn.init.zeros_(parameter)
     images = _faces(config)
-    first = network.stages[0]["blocks"][0](images)
+    first = network.stages[0].blocks[0](images)
     torch.testing.assert_close(network.features(images), first.mean(dim=(2, 3)))
 
 
@@ -254,7 +298,7 @@ def test_inception_modules_are_parts_of_the_network_that_learn(multiplier: int) 
 @pytest.mark.parametrize(("activation", "gain"), [("relu", 2.0), ("selu", 1.0)])
 def test_weights_are_he_normal_and_lecun_normal_for_selu(activation: str, gain: float) -> None:
     network = _built(ParametricConfig(widths=(64, 64), repeats=(1, 1), activation=activation))
-    weight = network.stages[1]["blocks"][0][0].weight
+    weight = network.stages[1].blocks[0][0].weight
     assert weight.std().item() == pytest.approx((gain / (64 * 9)) ** 0.5, rel=0.03)
 
 
