@@ -16,14 +16,14 @@ from torch import Tensor, nn
 from zoo.data.balance import class_weights
 from zoo.data.batches import TrainingBatches, evaluation_batches
 from zoo.data.channels import Preprocess, channel_statistics
-from zoo.data.dataset import FaceDataset, Split
+from zoo.data.dataset import FACE_SIZE, FaceDataset, Split
 from zoo.errors import ConfigError
 from zoo.networks import NetworkConfig, build
 from zoo.training.checkpoint import load_checkpoint, save_checkpoint
 from zoo.training.device import autocast, pick_precision
 from zoo.training.evaluate import measure
 from zoo.training.optimization import Plateau, PlateauState, WeightAverage, make_optimizer
-from zoo.training.recipe import Recipe, learning_rate_factor
+from zoo.training.recipe import Recipe, learning_rate_factor, resolution
 from zoo.training.teacher import Teacher
 
 __all__ = ["DivergedError", "EpochResult", "Trainer"]
@@ -64,8 +64,8 @@ class Trainer:
         start: weights to begin with instead of a fresh initialisation, as `state_dict()` gives them.
 
     Raises:
-        ConfigError: the config or the teacher doesn't fit the data set, or the checkpoint belongs to another
-            run.
+        ConfigError: the config or the teacher doesn't fit the data set, the network takes no smaller faces
+            where the recipe has them, or the checkpoint belongs to another run.
         WeightsError: the recipe's teacher is no saved model.
     """
 
@@ -130,6 +130,8 @@ class Trainer:
                 device=device,
                 precision=self._precision,
             )
+        if recipe.start_resolution < FACE_SIZE:
+            self._require_small_faces()
         self._optimizer = make_optimizer(self.network, recipe)
         self._plateau = Plateau(recipe)
         self._best: dict[str, Tensor] | None = None
@@ -260,6 +262,7 @@ class Trainer:
         loss_sum = torch.zeros((), device=self.device)
         right = torch.zeros((), device=self.device, dtype=torch.int64)
         blend = np.random.default_rng((recipe.seed, number))
+        size = resolution(recipe, number)
         rate, step, cut = 0.0, 0, False
         for step, (images, targets) in enumerate(self._batches.epoch(number)):
             progress = number + step / self._batches.count
@@ -270,6 +273,8 @@ class Trainer:
             if self._teacher:
                 taught = self._teacher.probabilities(self.preprocess.faces(images))
                 aims = torch.lerp(aims, taught, recipe.teacher_share)
+            if size < FACE_SIZE:
+                images = nn.functional.interpolate(images, size, mode="bilinear", antialias=True)
             if recipe.mixup:
                 share = float(blend.beta(recipe.mixup, recipe.mixup))
                 images = torch.lerp(images.flip(0), images, share)
@@ -291,6 +296,18 @@ class Trainer:
                 break
         steps = step + 1
         return rate, float(loss_sum) / steps, int(right) / (steps * self._batches.batch_size), cut
+
+    def _require_small_faces(self) -> None:
+        size = self.recipe.start_resolution
+        images = torch.zeros(2, len(self.config.channels), size, size, device=self.device)
+        try:
+            with torch.no_grad():
+                self.network.eval()(images)
+        except RuntimeError as error:
+            raise ConfigError(
+                f"start_resolution is {size}; required for this network: {FACE_SIZE}, as it takes no other "
+                f"size ({str(error).splitlines()[0]})"
+            ) from None
 
     def _evaluated(self) -> dict[str, Tensor]:
         return self._average.state if self._average else self.network.state_dict()

@@ -9,11 +9,13 @@ from typing import Any
 
 from zoo.data.augment import Augmentation
 from zoo.data.balance import BALANCES
+from zoo.data.dataset import FACE_SIZE
 from zoo.networks.config import require, require_choice, require_types
 
-__all__ = ["OPTIMIZERS", "SCHEDULES", "Recipe", "learning_rate_factor"]
+__all__ = ["OPTIMIZERS", "SCHEDULES", "Recipe", "learning_rate_factor", "resolution"]
 
 OPTIMIZERS = ("sgd", "adam", "adamw", "adadelta")
+_RESOLUTION_STEP = 8
 SCHEDULES = ("constant", "step", "cyclic", "one_cycle", "cosine", "plateau")
 
 
@@ -45,6 +47,9 @@ class Recipe:
         teacher: saved models, names or folders joined by `+`, whose mean answer is part of the target; empty
             for none.
         teacher_share: of the target, where there are teachers; the rest is the label.
+        start_resolution: pixels a side at which training begins; it grows in steps of 8 to the 48 of the
+            faces, and so early epochs cost less (progressive resizing, arXiv:2104.00298). See `resolution`.
+        full_resolution_from: share of the epochs after which faces are trained on at 48 pixels.
         augmentation: see `Augmentation`.
         seed: of initialisation, order, augmentation and dropout.
     """
@@ -70,6 +75,8 @@ class Recipe:
     soft_labels: bool = False
     teacher: str = ""
     teacher_share: float = 0.5
+    start_resolution: int = FACE_SIZE
+    full_resolution_from: float = 0.6
     augmentation: Augmentation = field(default_factory=Augmentation)
     seed: int = 0
 
@@ -91,6 +98,12 @@ class Recipe:
         require(0 < self.step_factor <= 1, "step_factor", self.step_factor, "above 0 and at most 1")
         require(0 <= self.balance_strength <= 1, "balance_strength", self.balance_strength, "0 to 1")
         require(0 <= self.teacher_share <= 1, "teacher_share", self.teacher_share, "0 to 1")
+        sizes = range(16, FACE_SIZE + 1, _RESOLUTION_STEP)
+        require(
+            self.start_resolution in sizes, "start_resolution", self.start_resolution, f"one of {[*sizes]}"
+        )
+        share = self.full_resolution_from
+        require(0 <= share < 1, "full_resolution_from", share, "at least 0 and below 1")
         require(self.patience is None or self.patience >= 1, "patience", self.patience, "None or at least 1")
         require(0 <= self.seed < 2**31, "seed", self.seed, "0 to 2147483647")
 
@@ -147,3 +160,16 @@ def learning_rate_factor(recipe: Recipe, progress: float) -> float:
     if recipe.schedule == "cosine":
         return (1 + math.cos(math.pi * min(1.0, progress / rest))) / 2
     return 1.0
+
+
+def resolution(recipe: Recipe, epoch: int) -> int:
+    """Pixels a side of the faces that an epoch trains on, a pure function of the recipe.
+
+    Every size from `start_resolution` up gets as many of the epochs before `full_resolution_from`.
+
+    Args:
+        epoch: counted from 0.
+    """
+    sizes = [*range(recipe.start_resolution, FACE_SIZE, _RESOLUTION_STEP)]
+    small = recipe.full_resolution_from * recipe.epochs
+    return sizes[int(epoch / small * len(sizes))] if sizes and epoch < small else FACE_SIZE

@@ -49,6 +49,7 @@ RECIPES = {
     "step, undersampled, last": replace(
         RECIPE, schedule="step", step_epochs=2.0, balance="undersample", balance_strength=0.5, keep="last"
     ),
+    "growing faces": replace(RECIPE, start_resolution=32, full_resolution_from=0.7),
     "constant, no average, early stop": replace(
         RECIPE, schedule="constant", average=0.0, patience=1, epochs=6, learning_rate=0.2
     ),
@@ -356,3 +357,21 @@ def test_validation_answers_are_those_of_the_last_epoch(tmp_path: Path) -> None:
         )
     resumed = _trainer(replace(RECIPE, epochs=2), checkpoint=tmp_path / "state.pt")
     np.testing.assert_array_equal(resumed.validation_logits(), answers)
+
+
+def test_faces_grow_while_a_network_trains() -> None:
+    trainer = _trainer(replace(RECIPE, epochs=5, start_resolution=32, full_resolution_from=0.8))
+    sizes: list[tuple[int, bool]] = []
+    trainer.network.register_forward_pre_hook(
+        lambda module, inputs: sizes.append((inputs[0].shape[2], module.training))
+    )
+    for _ in trainer.epochs():
+        pass
+    assert sorted({size for size, training in sizes if training}) == [32, 40, 48]
+    assert {size for size, training in sizes if not training} == {48}, "validated at full resolution"
+    assert next(size for size, training in sizes if training) == 32
+
+
+def test_a_network_of_one_size_refuses_smaller_faces() -> None:
+    with pytest.raises(ConfigError, match="start_resolution is 32; required for this network: 48"):
+        _trainer(replace(RECIPE, start_resolution=32), config=replace(CONFIG, head="flatten"))

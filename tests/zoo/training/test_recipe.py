@@ -9,7 +9,7 @@ import pytest
 
 from zoo.errors import ConfigError
 from zoo.networks import names
-from zoo.training.recipe import SCHEDULES, Recipe, learning_rate_factor
+from zoo.training.recipe import SCHEDULES, Recipe, learning_rate_factor, resolution
 from zoo.training.recipes import BEST, PUBLISHED, recipe_for
 
 
@@ -100,6 +100,8 @@ def test_a_saved_network_of_another_name_gets_the_general_recipe() -> None:
         ("soft_labels", "yes", "type bool"),
         ("teacher", ["a", "b"], "type str"),
         ("teacher_share", 1.5, "0 to 1"),
+        ("start_resolution", 36, r"one of \[16, 24, 32, 40, 48\]"),
+        ("full_resolution_from", 1.0, "below 1"),
         ("seed", -1, "0 to"),
         ("augmentation", 3, "object"),
     ],
@@ -139,3 +141,19 @@ def test_missing_fields_have_their_defaults() -> None:
     assert Recipe.from_json({"epochs": 3, "augmentation": {"erase": 0.0}}) == replace(
         Recipe(), epochs=3, augmentation=replace(Recipe().augmentation, erase=0.0)
     )
+
+
+@pytest.mark.parametrize(
+    ("start", "share", "epochs", "sizes"),
+    [
+        (48, 0.6, 3, [48, 48, 48]),
+        (32, 0.5, 8, [32, 32, 40, 40, 48, 48, 48, 48]),
+        (16, 0.8, 5, [16, 24, 32, 40, 48]),
+        (32, 0.0, 3, [48, 48, 48]),
+        (32, 0.5, 1, [32]),
+        (32, 0.25, 5, [32, 40, 48, 48, 48]),
+    ],
+)
+def test_faces_grow_by_hand(start: int, share: float, epochs: int, sizes: list[int]) -> None:
+    recipe = Recipe(epochs=epochs, start_resolution=start, full_resolution_from=share)
+    assert [resolution(recipe, epoch) for epoch in range(epochs)] == sizes
