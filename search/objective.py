@@ -20,7 +20,7 @@ from search.settings import StudySettings
 from search.space import Limits, Proposal, suggest
 from search.storage import STORAGE_ERRORS, transaction
 from zoo.data.dataset import FaceDataset, Split
-from zoo.errors import ConfigError
+from zoo.errors import ConfigError, first_line
 from zoo.networks import count
 from zoo.training.device import is_out_of_memory
 from zoo.training.evaluate import measure
@@ -228,7 +228,7 @@ class Objective:
         except Exception as error:
             if disk_is_full(error):
                 raise
-            said = (str(error).strip() or type(error).__name__).splitlines()[0]
+            said = first_line(error)
             trial.set_user_attr("pictures_missing", said)
             print(f"trial {trial.number}: its pictures can't be kept ({said})", file=sys.stderr)
 

@@ -19,7 +19,7 @@ import sqlalchemy.orm
 from optuna.storages import RDBStorage
 from optuna.study import Study
 
-from zoo.errors import ZooError
+from zoo.errors import ZooError, first_line
 
 __all__ = [
     "STORAGE_ERRORS",
@@ -365,7 +365,7 @@ def lost_reason(error: BaseException) -> str:
     """The first line of what a database said, without SQLAlchemy's additions."""
     cause = error.__cause__ or error
     said = getattr(cause, "orig", None) or cause
-    return (str(said).strip() or type(said).__name__).splitlines()[0]
+    return first_line(said)
 
 
 def is_full(error: BaseException) -> bool:

@@ -15,7 +15,7 @@ from optuna.artifacts.exceptions import ArtifactNotFound
 from optuna.study import Study
 
 from search.recovery import FINISHED
-from search.storage import Places, StudyError
+from search.storage import Places, StudyError, make_folder
 
 __all__ = ["artifact_store", "artifacts_of", "artifacts_url", "keep_artifacts", "stores_together"]
 
@@ -52,10 +52,7 @@ def artifact_store(url: str | Path) -> ArtifactStore:
         StudyError: the folder can't be made, boto3 isn't installed, or the bucket can't be reached.
     """
     if not str(url).startswith("s3://"):
-        try:
-            Path(url).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StudyError(f"artifacts {url}: the folder can't be made ({error.strerror})") from None
+        make_folder(Path(url), "artifacts")
         return FileSystemArtifactStore(base_path=Path(url))
     bucket, _, prefix = str(url).removeprefix("s3://").partition("/")
     return _Prefixed(Boto3ArtifactStore(bucket, _client(str(url), bucket)), f"{prefix}/" if prefix else "")

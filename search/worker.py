@@ -48,6 +48,7 @@ from search.storage import (
     storage_errors,
 )
 from search.study import HOME, load_study, quiet_optuna, settings_of
+from zoo.errors import first_line
 
 if TYPE_CHECKING:
     import torch
@@ -232,8 +233,7 @@ class Worker:
             if disk_is_full(error):
                 give_up(trial, FULL)
                 raise
-            said = (str(error).strip() or "no message").splitlines()[0]
-            trial.set_user_attr(REASON, f"{ERROR}{type(error).__name__}: {said}")
+            trial.set_user_attr(REASON, f"{ERROR}{type(error).__name__}: {first_line(error)}")
             self._study.tell(trial, state=TrialState.FAIL)
             raise
         self._tell(trial, state, value)

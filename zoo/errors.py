@@ -1,6 +1,6 @@
 """Errors that a person can mend: one line that names the thing, its value and what is required."""
 
-__all__ = ["ConfigError", "DataError", "DeviceError", "ImageError", "WeightsError", "ZooError"]
+__all__ = ["ConfigError", "DataError", "DeviceError", "ImageError", "WeightsError", "ZooError", "first_line"]
 
 
 class ZooError(Exception):
@@ -25,3 +25,8 @@ class ImageError(ZooError):
 
 class WeightsError(ZooError):
     """A card or weights file is missing, altered, or does not fit the network that it names."""
+
+
+def first_line(error: object) -> str:
+    """The first line of what an error says; its type's name where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

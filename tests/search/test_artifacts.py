@@ -95,7 +95,7 @@ def test_a_folder_keeps_artifacts(tmp_path: Path) -> None:
 
 def test_a_folder_that_cant_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(StudyError, match=r"file/below: the folder can't be made"):
+    with pytest.raises(StudyError, match=r"artifacts .*file/below: no folder can be made"):
         artifact_store(tmp_path / "file" / "below")
 
 

@@ -19,12 +19,15 @@ _USUAL_FILE = Path("data/fer2013.csv")
 _KAGGLE_FILES = ("fer2013.csv", "icml_face_data.csv")
 
 
-def add_data_arguments(parser: argparse.ArgumentParser, *, split_of_models: bool = False) -> None:
+def add_data_arguments(
+    parser: argparse.ArgumentParser, *, split: bool = True, split_of_models: bool = False
+) -> None:
     """Add --data, --ferplus, --split and --split-seed.
 
     The parsed values are `data: Path | None`, `ferplus: Path | None`, `split: str` and `split_seed: int`.
 
     Args:
+        split: with the two options of that name.
         split_of_models: the command takes the split that its models were trained with; `split` and
             `split_seed` are None where they aren't given.
     """
@@ -44,6 +47,8 @@ def add_data_arguments(parser: argparse.ArgumentParser, *, split_of_models: bool
         metavar="CSV",
         help="FER+ votes (fer2013new.csv) as soft labels; rows that are no face don't train",
     )
+    if not split:
+        return
     group.add_argument(
         "--split",
         choices=("official", "random"),

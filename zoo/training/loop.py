@@ -17,7 +17,7 @@ from zoo.data.balance import class_weights
 from zoo.data.batches import TrainingBatches, evaluation_batches
 from zoo.data.channels import Preprocess, channel_statistics
 from zoo.data.dataset import FACE_SIZE, FaceDataset, Split
-from zoo.errors import ConfigError
+from zoo.errors import ConfigError, first_line
 from zoo.networks import NetworkConfig, build
 from zoo.training.checkpoint import load_checkpoint, save_checkpoint
 from zoo.training.device import autocast, pick_precision
@@ -306,7 +306,7 @@ class Trainer:
         except RuntimeError as error:
             raise ConfigError(
                 f"start_resolution is {size}; required for this network: {FACE_SIZE}, as it takes no other "
-                f"size ({str(error).splitlines()[0]})"
+                f"size ({first_line(error)})"
             ) from None
 
     def _evaluated(self) -> dict[str, Tensor]:
