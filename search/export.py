@@ -114,7 +114,7 @@ def _train_trial(task: ExportTask) -> None:
 
     checkpoint = task.places.checkpoints / f"export-{run}.pt"
 
-    def told(result: EpochResult, planned: int) -> None:
+    def told(result: EpochResult, planned: int, left: float) -> None:
         task.progress.put((task.trial, result.epoch, planned, f"accuracy {result.accuracy:.4f}"))
 
     try:

@@ -154,15 +154,14 @@ class _Run:
         with progress_bar(console) as bar:
             task = bar.add_task(self.folder.name, total=self.recipe.epochs, status="")
 
-            def on_epoch(result: EpochResult, planned: int) -> None:
+            def on_epoch(result: EpochResult, planned: int, left: float) -> None:
                 status = f"accuracy {result.accuracy:.4f}"
                 bar.update(task, completed=result.epoch, status=status)
                 if not console.is_terminal:
-                    left = (planned - result.epoch) * result.seconds / 60
                     console.print(
                         f"epoch {result.epoch}/{planned}  loss {result.train_loss:.4f}, "
                         f"validation {result.loss:.4f}  {status}  macro F1 {result.macro_f1:.4f}  "
-                        f"{result.seconds:.0f} s, about {left:.0f} min left",
+                        f"{result.seconds:.0f} s, about {left / 60:.0f} min left",
                         soft_wrap=True,
                     )
 

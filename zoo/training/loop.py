@@ -38,7 +38,8 @@ class EpochResult:
     """What one epoch, counted from 1, came to.
 
     Losses are mean cross-entropies in nats; the training loss and accuracy are those of the augmented faces,
-    the others those of the validation faces. `seconds` covers both.
+    the others those of the validation faces. `seconds` covers both. The training faces had `resolution`
+    pixels a side.
     """
 
     epoch: int
@@ -49,6 +50,7 @@ class EpochResult:
     accuracy: float
     macro_f1: float
     seconds: float
+    resolution: int = FACE_SIZE
 
 
 class Trainer:
@@ -164,15 +166,39 @@ class Trainer:
         """Training and validation time of all epochs so far, those before a resume included."""
         return sum(result.seconds for result in self.history)
 
-    def shorten(self, epochs: int) -> None:
-        """Plan for fewer epochs from now on, so that the schedule still comes to its end.
+    def seconds_left(self, epochs: int | None = None) -> float:
+        """What a schedule will still take, by the last three epochs of each resolution.
+
+        A resolution without an epoch so far is reckoned by its pixels, which is too much where other things
+        take time, too. Without any epoch, 0.
+
+        Args:
+            epochs: of the schedule in all; None takes those that are planned.
+        """
+        recipe = self.recipe if epochs is None else dataclasses.replace(self.recipe, epochs=epochs)
+        return sum(
+            self.epoch_seconds(resolution(recipe, number))
+            for number in range(len(self.history), recipe.epochs)
+        )
+
+    def epoch_seconds(self, size: int = FACE_SIZE) -> float:
+        """What an epoch on faces of so many pixels a side will take, see `seconds_left`."""
+        if not self.history:
+            return 0.0
+        seen = {result.resolution for result in self.history}
+        known = max((other for other in seen if other <= size), default=min(seen))
+        seconds = [result.seconds for result in self.history if result.resolution == known][-3:]
+        return sum(seconds) / len(seconds) * (size / known) ** 2
+
+    def plan(self, epochs: int) -> None:
+        """Train so many epochs in all, and let the schedule come to its end with them.
 
         Checkpoints don't keep the plan: a resumed run may have more time.
 
         Args:
-            epochs: in all, at least as many as are done and at most as many as planned.
+            epochs: at least as many as are done.
         """
-        assert len(self.history) <= epochs <= self.recipe.epochs
+        assert len(self.history) <= epochs
         self.recipe = dataclasses.replace(self.recipe, epochs=epochs)
 
     def epochs(self, *, on_step: Callable[[int, int], bool] | None = None) -> Iterator[EpochResult]:
@@ -205,6 +231,7 @@ class Trainer:
                 accuracy=metrics["accuracy"],
                 macro_f1=metrics["macro_f1"],
                 seconds=time.perf_counter() - started,
+                resolution=resolution(self.recipe, number),
             )
             self.history.append(result)
             self._plateau.update(result.loss)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,13 +11,13 @@ import torch
 from torch import Tensor
 
 from zoo.card import Card
-from zoo.data.dataset import FaceDataset, Split
+from zoo.data.dataset import FACE_SIZE, FaceDataset, Split
 from zoo.errors import DeviceError
 from zoo.networks import NetworkConfig
 from zoo.training.device import is_out_of_memory
 from zoo.training.fit import save_trained
 from zoo.training.loop import EpochResult, Trainer
-from zoo.training.recipe import Recipe
+from zoo.training.recipe import Recipe, resolution
 
 __all__ = ["train_and_save"]
 
@@ -30,7 +31,7 @@ def train_and_save(
     *,
     device: torch.device,
     checkpoint: Path | None = None,
-    on_epoch: Callable[[EpochResult, int], None] | None = None,
+    on_epoch: Callable[[EpochResult, int, float], None] | None = None,
     on_step: Callable[[float], None] | None = None,
     deadline: float | None = None,
     start: dict[str, Tensor] | None = None,
@@ -45,11 +46,12 @@ def train_and_save(
         folder: of the model; its name is the model's name.
         checkpoint: where the state is kept after every epoch. A checkpoint of the same run there is resumed;
             it is removed once the model is saved.
-        on_epoch: called after every epoch, those before a resume excluded, with the epochs that are planned.
+        on_epoch: called after every epoch, those before a resume excluded, with the epochs that are planned
+            and the seconds that the rest of them will take.
         on_step: called after every training step with the epochs done, a fraction within an epoch.
-        deadline: on the clock of `time.monotonic()`. The schedule is shortened to the epochs that fit, as
-            soon as it shows that not all do, and the model of the best epoch is saved before the deadline. A
-            deadline shorter than about one twentieth of an epoch cannot be kept.
+        deadline: on the clock of `time.monotonic()`. After every epoch the schedule is planned anew for the
+            epochs that fit, where not all do, and the model of the best epoch is saved before the deadline.
+            A deadline shorter than about one twentieth of an epoch cannot be kept.
         start: weights to begin with, as `state_dict()` gives them.
         note, study, trial: for the card.
 
@@ -63,7 +65,7 @@ def train_and_save(
     """
     try:
         trainer = Trainer(config, recipe, dataset, split, device=device, checkpoint=checkpoint, start=start)
-        clock = _Clock(deadline)
+        clock = _Clock(deadline, recipe.epochs)
 
         def after_step(done: int, steps: int) -> bool:
             if on_step:
@@ -74,7 +76,7 @@ def train_and_save(
         for result in trainer.epochs(on_step=after_step):
             clock.plan(trainer)
             if on_epoch:
-                on_epoch(result, trainer.recipe.epochs)
+                on_epoch(result, trainer.recipe.epochs, trainer.seconds_left())
         card = save_trained(
             folder, trainer, dataset, split, note=note, study=study, trial=trial, pictures=True
         )
@@ -99,24 +101,27 @@ class _Clock:
 
     _SAVING_EPOCHS, _SAVING_SECONDS = 0.4, 4.0
 
-    def __init__(self, deadline: float | None) -> None:
-        self._deadline, self._begun = deadline, time.monotonic()
+    def __init__(self, deadline: float | None, most: int) -> None:
+        self._deadline, self._most, self._begun = deadline, most, time.monotonic()
+        self._enlarged = 1.0
 
     def plan(self, trainer: Trainer) -> None:
-        """Shorten the schedule to the epochs that fit; an epoch begins."""
+        """Plan for the epochs that fit, at most `most`; an epoch begins."""
         now = self._begun = time.monotonic()
+        # Faces that are measured have full size.
+        self._enlarged = (FACE_SIZE / resolution(trainer.recipe, len(trainer.history))) ** 2
         if self._deadline is None or not trainer.history:
             return
-        recent = trainer.history[-3:]
-        seconds = sum(result.seconds for result in recent) / len(recent)
-        rest = self._deadline - now - self._SAVING_SECONDS
-        fits = len(trainer.history) + max(0, int(rest / seconds - self._SAVING_EPOCHS))
-        if fits < trainer.recipe.epochs:
-            trainer.shorten(fits)
+        saving = self._SAVING_SECONDS + self._SAVING_EPOCHS * trainer.epoch_seconds()
+        rest = self._deadline - now - saving
+        done = len(trainer.history)
+        fit = bisect.bisect_right(range(done, self._most + 1), rest, key=trainer.seconds_left)
+        trainer.plan(done + max(0, fit - 1))
 
     def ends_epoch(self, share: float) -> bool:
         """Whether the epoch has to end now, after `share` of it, to leave time for saving."""
         if self._deadline is None:
             return False
         now = time.monotonic()
-        return now + self._SAVING_SECONDS + self._SAVING_EPOCHS * (now - self._begun) / share > self._deadline
+        epoch = (now - self._begun) / share * self._enlarged
+        return now + self._SAVING_SECONDS + self._SAVING_EPOCHS * epoch > self._deadline

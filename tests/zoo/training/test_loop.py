@@ -263,7 +263,7 @@ def test_a_shortened_schedule_comes_to_its_end_unless_it_is_resumed(tmp_path: Pa
     trainer = _trainer(recipe, checkpoint=checkpoint)
     for result in trainer.epochs():
         if result.epoch == 2:
-            trainer.shorten(4)
+            trainer.plan(4)
     assert len(trainer.history) == 4
     assert trainer.history[-1].learning_rate < 0.2 * trainer.history[1].learning_rate
     resumed = _trainer(recipe, checkpoint=checkpoint)

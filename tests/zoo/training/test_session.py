@@ -39,7 +39,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Card, list[Ep
         folder,
         device=CPU,
         checkpoint=folder.with_name("stripes.checkpoint"),
-        on_epoch=lambda result, planned: results.append(result),
+        on_epoch=lambda result, planned, left: results.append(result),
         on_step=steps.append,
         note="Stripes.",
         study="a study",
@@ -122,7 +122,7 @@ def test_an_interrupted_run_is_gone_on_with(tmp_path: Path, saved: tuple[Path, C
         tmp_path / "stripes",
         device=CPU,
         checkpoint=checkpoint,
-        on_epoch=lambda result, planned: results.append(result),
+        on_epoch=lambda result, planned, left: results.append(result),
     )
     assert [result.epoch for result in results] == [3, 4]
     assert card.weights_sha256 == saved[1].weights_sha256
@@ -181,19 +181,58 @@ def test_epochs_that_fit_are_planned_by_the_time_of_the_last(
         EpochResult(epoch, 0.1, 1.0, 0.5, 1.0, 0.5, 0.5, seconds) for epoch, seconds in ((1, 8.0), (2, 12.0))
     ]
     clock.now = 100.0
-    session._Clock(100.0 + left).plan(trainer)
+    session._Clock(100.0 + left, 40).plan(trainer)
     assert trainer.recipe.epochs == planned
+
+
+def test_time_that_turns_up_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = _Time()
+    monkeypatch.setattr(session, "time", clock)
+    trainer = Trainer(CONFIG, replace(RECIPE, epochs=40), DATASET, SPLIT, device=CPU)
+    guard = session._Clock(108.0, 40)
+    planned = []
+    for epoch, (now, seconds) in enumerate([(20.0, 20.0), (24.0, 4.0), (28.0, 4.0), (32.0, 4.0)], start=1):
+        clock.now = now
+        trainer.history.append(EpochResult(epoch, 0.1, 1.0, 0.5, 1.0, 0.5, 0.5, seconds))
+        guard.plan(trainer)
+        planned.append(trainer.recipe.epochs)
+    assert planned == [4, 8, 10, 21]
+    guard._most = 15
+    guard.plan(trainer)
+    assert trainer.recipe.epochs == 15
+
+
+def test_larger_faces_are_reckoned_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = _Time()
+    monkeypatch.setattr(session, "time", clock)
+    recipe = replace(RECIPE, epochs=10, start_resolution=24, full_resolution_from=0.6)
+    trainer = Trainer(CONFIG, recipe, DATASET, SPLIT, device=CPU)
+    assert trainer.seconds_left() == 0.0, "nothing is known yet"
+    for epoch, size in ((1, 24), (2, 24)):
+        trainer.history.append(EpochResult(epoch, 0.1, 1.0, 0.5, 1.0, 0.5, 0.5, 9.0, size))
+    assert trainer.epoch_seconds() == pytest.approx(36.0)
+    assert trainer.seconds_left() == pytest.approx(2 * 16.0 + 2 * 25.0 + 4 * 36.0)
+    trainer.history.append(EpochResult(3, 0.1, 1.0, 0.5, 1.0, 0.5, 0.5, 12.0, 32))
+    assert trainer.seconds_left() == pytest.approx(12.0 + 2 * 18.75 + 4 * 27.0)
+    guard = session._Clock(4.0 + 0.4 * 27.0 + 12.0 + 2 * 18.75 + 4 * 27.0 + 0.1, 10)
+    guard.plan(trainer)
+    assert trainer.recipe.epochs == 10
+    clock.now = 0.2
+    guard.plan(trainer)
+    assert trainer.recipe.epochs == 9
+    clock.now = 10.2
+    assert guard._enlarged == pytest.approx(2.25)
 
 
 def test_an_epoch_is_cut_while_there_is_time_to_save(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = _Time()
     monkeypatch.setattr(session, "time", clock)
-    guard = session._Clock(50.0)
+    guard = session._Clock(50.0, 9)
     clock.now = 20.0  # half an epoch in 20 seconds: saving takes 4 seconds and 0.4 epochs, 16 seconds
     assert not guard.ends_epoch(0.5)
     clock.now = 31.0
     assert guard.ends_epoch(0.775)
-    assert not session._Clock(None).ends_epoch(0.5)
+    assert not session._Clock(None, 9).ends_epoch(0.5)
 
 
 def test_a_network_that_does_not_fit_the_memory_is_an_error_of_the_device(tmp_path: Path) -> None:
