@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 __all__ = [
     "ACTIVATIONS",
+    "Conv2d",
     "ELU",
     "MONOTONE",
     "POOLINGS",
@@ -24,6 +25,22 @@ class MinPool2d(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return -nn.functional.max_pool2d(-images, 2)
+
+
+class Conv2d(nn.Conv2d):
+    """`torch.nn.Conv2d` of one group, fast on a single input channel in bfloat16 on a CPU.
+
+    The kernels for one channel are poor: 128 faces → 32 channels take 18 to 35 ms forward and back on one
+    core, and 7 ms with a second channel of zeros, to the same numbers but for ties in rounding.
+    """
+
+    def forward(self, images: Tensor) -> Tensor:
+        if images.shape[1] > 1 or images.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+            return super().forward(images)
+        second, dtype = (0, 0, 0, 0, 0, 1), torch.get_autocast_dtype("cpu")
+        images = nn.functional.pad(images.to(dtype), second)
+        weight = nn.functional.pad(self.weight.to(dtype), second)
+        return nn.functional.conv2d(images, weight, self.bias, self.stride, self.padding, self.dilation)
 
 
 class ELU(nn.ELU):
@@ -112,7 +129,7 @@ def conv_block(
     `activation_first` puts the activation before the batch norm, as some published networks do.
     """
     layers: list[nn.Module] = [
-        nn.Conv2d(channels_in, channels_out, kernel, stride=stride, padding=padding, bias=bias)
+        Conv2d(channels_in, channels_out, kernel, stride=stride, padding=padding, bias=bias)
     ]
     tail = [nn.BatchNorm2d(channels_out)] if norm else []
     active = ACTIVATIONS[activation]()

@@ -21,7 +21,7 @@ from zoo.networks import (
     names,
 )
 from zoo.networks.bilstm import BiLstmConfig
-from zoo.networks.blocks import ACTIVATIONS, Inception, MinPool2d
+from zoo.networks.blocks import ACTIVATIONS, Conv2d, Inception, MinPool2d
 from zoo.networks.cost import count_by_running
 from zoo.networks.figures import PUBLISHED_FIGURES
 from zoo.networks.fully_connected import FullyConnectedConfig
@@ -221,6 +221,26 @@ def test_stages_are_blocks_then_a_pool_in_whatever_order_they_are_computed(
 
 def test_min_pool_drops_odd_borders_like_the_others() -> None:
     assert MinPool2d()(torch.zeros(1, 1, 5, 7)).shape == nn.MaxPool2d(2)(torch.zeros(1, 1, 5, 7)).shape
+
+
+@pytest.mark.parametrize(("channels", "bias"), [(1, False), (1, True), (2, True)])
+def test_convolutions_of_one_channel_are_convolutions(channels: int, bias: bool) -> None:
+    torch.manual_seed(0)
+    ours = Conv2d(channels, 16, 3, padding=1, bias=bias)
+    plain = nn.Conv2d(channels, 16, 3, padding=1, bias=bias)
+    plain.load_state_dict(ours.state_dict())
+    images = torch.randn(8, channels, 20, 24).contiguous(memory_format=torch.channels_last)
+    assert torch.equal(ours(images), plain(images))
+    answers = []
+    for layer in (ours, plain):
+        with torch.autocast("cpu", torch.bfloat16):
+            answer = layer(images)
+        answer.float().square().mean().backward()
+        answers.append((answer, [parameter.grad for parameter in layer.parameters()]))
+    assert answers[0][0].dtype == torch.bfloat16
+    torch.testing.assert_close(*(answer for answer, _ in answers), rtol=0.01, atol=1e-3)
+    for mine, reference in zip(answers[0][1], answers[1][1], strict=True):
+        torch.testing.assert_close(mine, reference, rtol=0.01, atol=1e-3)
 
 
 @pytest.mark.parametrize(
