@@ -2,6 +2,7 @@ import dataclasses
 
 import pytest
 
+from search.run import _default_epochs
 from search.settings import StudySettings, parse_count, parse_seconds
 from tests.search.synthetic import settings
 from zoo.errors import ConfigError
@@ -55,3 +56,11 @@ def test_differences_name_both_values_but_not_the_name_of_the_same_data() -> Non
         "fingerprint '0123456789abcdef' instead of 'f'",
         "epochs 12 instead of 3",
     ]
+
+
+@pytest.mark.parametrize(
+    ("drawn", "timeout", "epochs"),
+    [(False, None, 12), (False, 7200.0, 6), (False, 7201.0, 12), (True, 60.0, 8), (True, None, 8)],
+)
+def test_trials_of_a_short_search_have_fewer_epochs(drawn: bool, timeout: float | None, epochs: int) -> None:
+    assert _default_epochs(drawn, timeout) == epochs
