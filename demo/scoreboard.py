@@ -59,7 +59,8 @@ def model_page(entry: Entry) -> str:
         "multiply–accumulates a face": _amount(card.macs),
         "calibration error": f"{score['ece']:.1%} as trained, {score['ece_calibrated']:.1%} as shown",
         "called unsure below": f"{card.unsure_below:.0%}",
-        "trained": f"{card.epoch} epochs kept of {len(card.history)}, {card.seconds / 60:.0f} minutes",
+        "trained": f"{f'{card.epoch} epochs kept of {len(card.history)}, ' if card.history else ''}"
+        f"{card.seconds / 60:.0f} minutes",
     }
     if card.study:
         facts["found by"] = f"study {card.study}, trial {card.trial}"

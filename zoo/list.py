@@ -91,14 +91,14 @@ def list_networks(extra: Path | None = None) -> tuple[list[dict[str, Any]], list
         published = PUBLISHED_FIGURES.get(name)
         folder, card = cards.get(name, (None, None))
         weights = None if folder is None else "shipped" if folder.parent == SHIPPED else str(folder)
-        epochs = card.recipe["epochs"] if card else recipe_for(name).epochs
+        recipe = {} if name in SIAMESE else card.recipe if card else vars(recipe_for(name))
         # A pass back costs two forward, and a multiply–accumulate is two operations.
-        pflop = 6 * cost.macs * _FER2013_FACES * epochs / 1e15
+        pflop = 6 * cost.macs * _FER2013_FACES * recipe.get("epochs", 0) / 1e15
         return {
             "name": name,
             "parameters": cost.parameters,
             "macs": cost.macs,
-            "training_pflop": None if name in SIAMESE else round(pflop, 3),
+            "training_pflop": round(pflop, 3) or None,
             "published": vars(published) if published else None,
             "ours": card and _ours(card),
             "weights": weights,

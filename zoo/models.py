@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -14,7 +15,19 @@ from torch import nn
 from zoo.card import Card
 from zoo.errors import WeightsError
 
-__all__ = ["CARD", "MODELS", "SHIPPED", "WEIGHTS", "available", "load_model", "resolve", "save_model"]
+__all__ = [
+    "CARD",
+    "MODELS",
+    "SHIPPED",
+    "WEIGHTS",
+    "available",
+    "is_ensemble",
+    "join_models",
+    "load_model",
+    "resolve",
+    "save_ensemble",
+    "save_model",
+]
 
 CARD = "card.json"
 WEIGHTS = "weights.safetensors"
@@ -68,11 +81,16 @@ def load_model(folder: Path) -> tuple[nn.Module, Card]:
     """The network of a saved model, on the CPU in evaluation mode, and its card.
 
     Raises:
-        WeightsError: card or weights are missing, altered, or don't fit each other.
+        WeightsError: card or weights, or those of a member, are missing, altered, or don't fit each other.
     """
     from zoo.networks import build, config_from_json
+    from zoo.networks.ensemble import EnsembleConfig
 
     card = Card.load(folder / CARD)
+    if is_ensemble(card):
+        config = EnsembleConfig.from_json(card.config)
+        members = [_member(folder, *member) for member in zip(config.members, config.digests, strict=True)]
+        return join_models(members, flip=config.flip), card
     path = folder / WEIGHTS
     if not path.is_file():
         raise WeightsError(f"{path}: no weights there; required: the file that was saved with the card")
@@ -87,6 +105,51 @@ def load_model(folder: Path) -> tuple[nn.Module, Card]:
         reason = " ".join(str(error).split())  # torch names each key on a line of its own
         raise WeightsError(f"{path}: the weights don't fit the card's network ({reason})") from None
     return network.eval(), card
+
+
+def is_ensemble(card: Card) -> bool:
+    """Whether a model is several others, which have its weights."""
+    return bool(card.config.get("family") == "ensemble")
+
+
+def join_models(members: Sequence[tuple[nn.Module, Card]], *, flip: bool) -> nn.Module:
+    """The `EnsembleNetwork` of loaded models."""
+    from zoo.data.channels import Preprocess
+    from zoo.networks.ensemble import EnsembleNetwork
+
+    parts = [
+        (network, Preprocess(card.channels, card.mean, card.std), card.temperature)
+        for network, card in members
+    ]
+    return EnsembleNetwork(parts, flip=flip).eval()
+
+
+def save_ensemble(folder: Path, card: Card) -> Card:
+    """Write the card of an ensemble; returns it with the digest of its members' digests.
+
+    Raises:
+        WeightsError: a member can't be found from there by its name.
+    """
+    for member in zip(card.config["members"], card.config["digests"], strict=True):
+        _member(folder, *member)
+    folder.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256("\n".join(card.config["digests"]).encode()).hexdigest()
+    card = dataclasses.replace(card, weights_sha256=digest)
+    card.save(folder / CARD)
+    return card
+
+
+def _member(ensemble: Path, name: str, digest: str) -> tuple[nn.Module, Card]:
+    """A model of an ensemble: the one beside it, else of any place."""
+    beside = ensemble.resolve().parent / name
+    folder = beside if (beside / CARD).is_file() else resolve(name)
+    network, card = load_model(folder)
+    if card.weights_sha256 != digest:
+        raise WeightsError(
+            f"{folder}: these are other weights than those in the ensemble {ensemble}; required: the member "
+            "as it was, or an ensemble made anew"
+        )
+    return network, card
 
 
 def _file_digest(path: Path) -> str:

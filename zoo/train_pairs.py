@@ -333,15 +333,17 @@ def _saved(backbone: str, classes: tuple[str, ...]) -> tuple[nn.Module, Card] | 
     """The saved model of that name, which comes before a published network of the same name.
 
     Raises:
-        ConfigError: it has other classes.
+        ConfigError: it has other classes, or is an ensemble.
     """
-    from zoo.models import load_model, resolve
+    from zoo.models import is_ensemble, load_model, resolve
 
     try:
         folder = resolve(backbone)
     except WeightsError:
         return None
     network, card = load_model(folder)
+    if is_ensemble(card):
+        raise ConfigError(f"--backbone {backbone} is an ensemble; required: one network, which has features")
     if card.classes != classes:
         raise ConfigError(
             f"--backbone {backbone} answers {', '.join(card.classes)}; required: the classes of the data, "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ import pytest
 from PIL import Image
 
 from tests.zoo.data.small_fer2013 import HEADER, pixel_text
-from zoo import evaluate, export_onnx, train
+from zoo import ensemble, evaluate, export_onnx, train
 from zoo import list as listing
 from zoo.card import Card
 from zoo.data.cache import CACHE_VARIABLE
@@ -68,7 +69,7 @@ def _train(*options: str) -> list[str]:
     return ["tiny.json", "--data", "fer2013.csv", *QUICK, *options]
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "list", "export_onnx"])
+@pytest.mark.parametrize("command", ["train", "ensemble", "evaluate", "list", "export_onnx"])
 def test_help_needs_no_torch(command: str) -> None:
     code = (
         "import sys\n"
@@ -287,6 +288,25 @@ def test_several_models_are_an_ensemble(tmp_path: Path) -> None:
     assert ensemble["ece_calibrated"] == pytest.approx(
         calibration_error(mean, dataset.labels[rows]), abs=1e-5
     )
+
+
+def test_an_ensemble_is_saved_and_measured_like_a_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["tiny0", "models/tiny1", "--data", "fer2013.csv", "--out", "models/both"]
+    assert ensemble.main(options) == 0
+    said = capsys.readouterr().out
+    assert "models/both: tiny0, tiny1; PublicTest accuracy" in said
+    file = tmp_path / "figures.json"
+    models = ["tiny0", "tiny1", "both", "--data", "fer2013.csv", "--device", "cpu", "--json", str(file)]
+    assert evaluate.main(models[:2] + models[3:]) == 0
+    together = json.loads(file.read_text())["models"][2]
+    assert evaluate.main(models[2:]) == 0
+    saved = json.loads(file.read_text())["models"][0]
+    assert saved["confusion"] == together["confusion"] and f"{saved['accuracy']:.4f}" in said
+    with pytest.raises(ConfigError, match="models/both: a model is there already"):
+        ensemble.main(options)
+    shutil.rmtree("models/both")
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from scipy.special import softmax
+from torch import nn
 
 from zoo.card import Card
 from zoo.data.dataset import FaceDataset, Split
@@ -20,7 +22,7 @@ from zoo.training.evaluate import fit_temperature, measure, unsure_threshold
 from zoo.training.loop import Trainer
 from zoo.training.report import write_report
 
-__all__ = ["save_trained"]
+__all__ = ["measured", "save_trained", "versions"]
 
 _TRAINING_SAMPLE = 5000
 
@@ -75,12 +77,35 @@ def save_trained(
         history=[asdict(result) for result in trainer.history],
         epoch=trainer.best.epoch,
         seconds=round(trainer.seconds, 1),
-        versions=_versions(),
+        versions=versions(),
         study=study,
         trial=trial,
         note=note,
     )
-    predictor = Predictor(network, draft, device=trainer.device)
+    card, logits, labels = measured(draft, network, dataset, split, device=trainer.device)
+    card = save_model(folder, network, card)
+    if pictures:
+        write_report(folder, card, logits, labels)
+    return card
+
+
+def measured(
+    draft: Card,
+    network: nn.Module,
+    dataset: FaceDataset,
+    split: Split,
+    *,
+    device: torch.device | str = "cpu",
+) -> tuple[Card, np.ndarray, np.ndarray]:
+    """A card with the figures of every part of a split, and with the temperature and threshold fitted.
+
+    Args:
+        draft: the card of `network` without them.
+
+    Returns:
+        The card; the uncalibrated logits, float32 (N, classes), and labels, int64 (N,), of validation faces.
+    """
+    predictor = Predictor(network, draft, device=device)
     answers = {
         name: (predictor.logits(dataset.faces[rows]), dataset.labels[rows])
         for name, rows in zip(split.names, _measured(split), strict=True)
@@ -96,10 +121,7 @@ def save_trained(
             for name, answer in answers.items()
         },
     }
-    card = save_model(folder, network, Card(**{**vars(draft), **fitted}))
-    if pictures:
-        write_report(folder, card, logits, labels)
-    return card
+    return Card(**{**vars(draft), **fitted}), logits, labels
 
 
 def _parts(split: Split) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -111,6 +133,7 @@ def _measured(split: Split) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return split.train[:: max(1, step)], split.validation, split.test
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Of Python and the libraries that a network's weights depend on."""
     libraries = ("torch", "torchvision", "numpy", "optuna")
     return {"python": platform.python_version(), **{name: version(name) for name in libraries}}

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from zoo.card import Card
 from zoo.errors import ConfigError, WeightsError
-from zoo.models import CARD, available, resolve
+from zoo.models import CARD, available, is_ensemble, resolve
 from zoo.networks import NetworkConfig, config_from_json, named, names
 from zoo.training.recipe import Recipe
 from zoo.training.recipes import recipe_for
@@ -43,6 +43,11 @@ def choose_network(name: str) -> tuple[str, NetworkConfig, Recipe | None]:
             f"({', '.join(available()) or 'none yet'}), or one of {', '.join(names())}"
         ) from None
     card = Card.load(folder / CARD)
+    if is_ensemble(card):
+        raise ConfigError(
+            f"network {name!r} is an ensemble, which isn't trained; required: one network, such as "
+            + ", ".join(card.config["members"])
+        )
     return f"{card.name}-again", config_from_json(card.config), Recipe.from_json(card.recipe)
 
 

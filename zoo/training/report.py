@@ -20,6 +20,8 @@ __all__ = ["write_report"]
 def write_report(folder: Path, card: Card, logits: np.ndarray, labels: np.ndarray) -> None:
     """Write `curves.png`, `confusion.png`, `reliability.png` and `per_class.csv` into a model's folder.
 
+    An ensemble, which wasn't trained itself, has no curves.
+
     Matrix and diagram are those of the validation part; the table has every measured part.
 
     Args:
@@ -28,7 +30,8 @@ def write_report(folder: Path, card: Card, logits: np.ndarray, labels: np.ndarra
         labels: int64 (N,), of the validation part.
     """
     part = card.validation
-    learning_curves(card.history, folder / "curves.png")
+    if card.history:
+        learning_curves(card.history, folder / "curves.png")
     confusion_picture(card.metrics[part], card.classes, folder / "confusion.png", part=part)
     before, after = (
         calibration_bins(softmax(logits / temperature, axis=1), labels)

@@ -1,0 +1,132 @@
+"""`python -m zoo.ensemble NAME…`: save several models as one, which answers with their mean probability."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zoo.command import run_command
+from zoo.data.load import add_data_arguments
+from zoo.errors import ConfigError
+
+if TYPE_CHECKING:
+    from zoo.card import Card
+    from zoo.data.dataset import FaceDataset
+
+__all__ = ["main", "make_ensemble"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Make an ensemble; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m zoo.ensemble",
+        description=f"{__doc__} The weights stay where they are: an ensemble has a card of its own only, and "
+        "finds its members by name, beside itself first.",
+    )
+    parser.add_argument("models", nargs="+", metavar="MODEL", help="name or folder of a saved model")
+    parser.add_argument("--flip", action="store_true", help="ask them of each face's mirror image, too")
+    parser.add_argument(
+        "--out", type=Path, default=Path("models/ensemble"), metavar="FOLDER", help="default: %(default)s"
+    )
+    add_data_arguments(parser, split=False)
+    options = parser.parse_args(argv)
+
+    from zoo.console import stderr, stdout
+    from zoo.data.load import load_dataset
+    from zoo.models import CARD
+
+    if (options.out / CARD).exists():
+        raise ConfigError(f"--out {options.out}: a model is there already; required: another folder")
+    dataset = load_dataset(options.data, ferplus=options.ferplus)
+    for sentence in dataset.notes:
+        stderr().print(sentence, style="yellow", soft_wrap=True)
+    with stderr().status("measuring"):
+        card = make_ensemble(options.models, dataset, options.out, flip=options.flip)
+    figures = card.metrics[card.validation]
+    low, high = figures["accuracy_interval"]
+    stdout().print(
+        f"{options.out}: {', '.join(card.config['members'])}; {card.validation} accuracy "
+        f"{figures['accuracy']:.4f} ({low:.4f}–{high:.4f}), macro F1 {figures['macro_f1']:.4f}",
+        soft_wrap=True,
+    )
+    return 0
+
+
+def make_ensemble(models: Sequence[str], dataset: FaceDataset, folder: Path, *, flip: bool) -> Card:
+    """Measure an ensemble on every part of the split that its members share, and save its card.
+
+    Args:
+        models: names or folders, each once.
+        dataset: what the members were trained on.
+        folder: of the ensemble; its name is the ensemble's name.
+
+    Returns:
+        The saved card.
+
+    Raises:
+        ConfigError: the members' data, split or classes differ, or aren't those of `dataset`; or there are
+            too few of them.
+        WeightsError: there is no such model, or it was altered.
+    """
+    from zoo.card import Card
+    from zoo.data.split import make_split
+    from zoo.models import join_models, load_model, resolve, save_ensemble
+    from zoo.networks.ensemble import EnsembleConfig
+    from zoo.training.fit import measured, versions
+    from zoo.training.report import write_report
+
+    members = [load_model(resolve(name)) for name in models]
+    cards = [card for _, card in members]
+    names = [card.name for card in cards]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"members are {', '.join(names)}; required: each model once")
+    split = cards[0].data["split"]
+    required = (dataset.classes, dataset.fingerprint, split["kind"], split["seed"])
+    for card in cards:
+        own = card.data["split"]
+        found = (card.classes, card.data["fingerprint"], own["kind"], own["seed"])
+        if found != required:
+            raise ConfigError(
+                f"{card.name} was trained on {card.data['name']} ({card.data['fingerprint']}, --split "
+                f"{own['kind']} --split-seed {own['seed']}); required: {dataset.name} "
+                f"({dataset.fingerprint}, --split {split['kind']} --split-seed {split['seed']}) and its "
+                "classes for all members"
+            )
+    config = EnsembleConfig(
+        classes=len(dataset.classes),
+        members=tuple(names),
+        digests=tuple(card.weights_sha256 for card in cards),
+        flip=flip,
+    )
+    draft = Card(
+        name=folder.name,
+        config=config.to_json(),
+        classes=dataset.classes,
+        channels=config.channels,
+        mean=(0.0,),
+        std=(1.0,),
+        temperature=1.0,
+        unsure_below=0.0,
+        metrics={},
+        validation=cards[0].validation,
+        parameters=sum(card.parameters for card in cards),
+        macs=sum(card.macs for card in cards) * (2 if flip else 1),
+        data={**cards[0].data, "soft_labels": any(card.data.get("soft_labels") for card in cards)},
+        recipe={},
+        history=[],
+        epoch=0,
+        seconds=round(sum(card.seconds for card in cards), 1),
+        versions=versions(),
+        note=f"The mean probability of {', '.join(names)}{', of faces and mirror images' if flip else ''}.",
+    )
+    rows = make_split(dataset, kind=split["kind"], seed=split["seed"])
+    card, logits, labels = measured(draft, join_models(members, flip=flip), dataset, rows)
+    card = save_ensemble(folder, card)
+    write_report(folder, card, logits, labels)
+    return card
+
+
+if __name__ == "__main__":
+    run_command(main)
