@@ -66,22 +66,28 @@ def make_ensemble(models: Sequence[str], dataset: FaceDataset, folder: Path, *, 
         The saved card.
 
     Raises:
-        ConfigError: the members' data, split or classes differ, or aren't those of `dataset`; or there are
-            too few of them.
-        WeightsError: there is no such model, or it was altered.
+        ConfigError: the members' data, split or classes differ, or aren't those of `dataset`; there are too
+            few of them, or two of one name.
+        WeightsError: there is no such model, it was altered, or its name finds another one from the
+            ensemble's folder.
     """
     from zoo.card import Card
     from zoo.data.split import make_split
-    from zoo.models import join_models, load_model, resolve, save_ensemble
+    from zoo.models import CARD, join_models, load_member, resolve, save_ensemble
     from zoo.networks.ensemble import EnsembleConfig
     from zoo.training.fit import measured, versions
     from zoo.training.report import write_report
 
-    members = [load_model(resolve(name)) for name in models]
-    cards = [card for _, card in members]
-    names = [card.name for card in cards]
-    if len(set(names)) < len(names):
-        raise ConfigError(f"members are {', '.join(names)}; required: each model once")
+    places = [resolve(name).resolve() for name in models]
+    names = [place.name for place in places]
+    if len({*names, folder.name}) <= len(names):
+        raise ConfigError(
+            f"members are {', '.join(names)}; required: each model once, and none called {folder.name}"
+        )
+    cards = [Card.load(place / CARD) for place in places]
+    members = [
+        load_member(folder, name, card.weights_sha256) for name, card in zip(names, cards, strict=True)
+    ]
     split = cards[0].data["split"]
     required = (dataset.classes, dataset.fingerprint, split["kind"], split["seed"])
     for card in cards:

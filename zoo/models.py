@@ -23,6 +23,7 @@ __all__ = [
     "available",
     "is_ensemble",
     "join_models",
+    "load_member",
     "load_model",
     "resolve",
     "save_ensemble",
@@ -89,7 +90,9 @@ def load_model(folder: Path) -> tuple[nn.Module, Card]:
     card = Card.load(folder / CARD)
     if is_ensemble(card):
         config = EnsembleConfig.from_json(card.config)
-        members = [_member(folder, *member) for member in zip(config.members, config.digests, strict=True)]
+        members = [
+            load_member(folder, *member) for member in zip(config.members, config.digests, strict=True)
+        ]
         return join_models(members, flip=config.flip), card
     path = folder / WEIGHTS
     if not path.is_file():
@@ -125,13 +128,7 @@ def join_models(members: Sequence[tuple[nn.Module, Card]], *, flip: bool) -> nn.
 
 
 def save_ensemble(folder: Path, card: Card) -> Card:
-    """Write the card of an ensemble; returns it with the digest of its members' digests.
-
-    Raises:
-        WeightsError: a member can't be found from there by its name.
-    """
-    for member in zip(card.config["members"], card.config["digests"], strict=True):
-        _member(folder, *member)
+    """Write the card of an ensemble; returns it with the digest of its members' digests."""
     folder.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256("\n".join(card.config["digests"]).encode()).hexdigest()
     card = dataclasses.replace(card, weights_sha256=digest)
@@ -139,8 +136,16 @@ def save_ensemble(folder: Path, card: Card) -> Card:
     return card
 
 
-def _member(ensemble: Path, name: str, digest: str) -> tuple[nn.Module, Card]:
-    """A model of an ensemble: the one beside it, else of any place."""
+def load_member(ensemble: Path, name: str, digest: str) -> tuple[nn.Module, Card]:
+    """A model of an ensemble: the one beside it, else of any place.
+
+    Args:
+        ensemble: its folder, which needn't exist yet.
+        digest: of the member's weights.
+
+    Raises:
+        WeightsError: there is no such model, it was altered, or it has other weights.
+    """
     beside = ensemble.resolve().parent / name
     folder = beside if (beside / CARD).is_file() else resolve(name)
     network, card = load_model(folder)

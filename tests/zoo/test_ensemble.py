@@ -127,6 +127,14 @@ def test_bad_members_are_named(
     assert not (place / "models/other").exists()
 
 
+def test_members_whose_names_find_others_are_refused(place: Path) -> None:
+    with pytest.raises(ConfigError, match="members are first, second; required: .* none called first"):
+        make_ensemble(["first", "second"], DATASET, place / "elsewhere/first", flip=False)
+    shutil.copytree(place / "models/first", place / "elsewhere/second")
+    with pytest.raises(WeightsError, match="second: these are other weights"):
+        make_ensemble(["first", "elsewhere/second"], DATASET, place / "models/other", flip=False)
+
+
 def test_members_of_other_faces_are_refused(place: Path) -> None:
     with pytest.raises(ConfigError, match="first was trained on tiny stripes .*required: tiny stripes"):
         make_ensemble(["first", "second"], tiny_dataset(seed=5), place / "models/other", flip=False)
