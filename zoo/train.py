@@ -138,6 +138,7 @@ class _Run:
 
     def train(self, console: Console, *, resume: bool, pretrained: bool) -> Card:
         from zoo.console import progress_bar
+        from zoo.data.dataset import FACE_SIZE
         from zoo.training.loop import DivergedError, EpochResult
         from zoo.training.session import train_and_save
 
@@ -158,8 +159,9 @@ class _Run:
                 status = f"accuracy {result.accuracy:.4f}"
                 bar.update(task, completed=result.epoch, status=status)
                 if not console.is_terminal:
+                    size = f" at {result.resolution} px" if result.resolution < FACE_SIZE else ""
                     console.print(
-                        f"epoch {result.epoch}/{planned}  loss {result.train_loss:.4f}, "
+                        f"epoch {result.epoch}/{planned}{size}  loss {result.train_loss:.4f}, "
                         f"validation {result.loss:.4f}  {status}  macro F1 {result.macro_f1:.4f}  "
                         f"{result.seconds:.0f} s, about {left / 60:.0f} min left",
                         soft_wrap=True,

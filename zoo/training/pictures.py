@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +41,28 @@ BLUES = LinearSegmentedColormap.from_list("blues", ["#ffffff", "#cfe1f2", "#6aa6
 def learning_curves(history: list[dict[str, Any]], path: Path) -> None:
     """Draw losses and accuracies against epochs, with the best epoch marked.
 
+    Where the training faces grew, a line says to how many pixels a side. Networks are validated on faces of
+    full size, which a network that has seen smaller ones only doesn't know well.
+
     Args:
         history: one entry an epoch, fields of `zoo.training.loop.EpochResult`; at least one.
         path: of the PNG, 1000×420 pixels.
     """
     curves = _Curves(10.0)
     curves.show(history)
+    for before, after in pairwise(history):
+        size = after.get("resolution")
+        if size != before.get("resolution"):
+            for axes in curves.figure.axes:
+                axes.axvline(before["epoch"] + 0.5, color=GRAY, linestyle=":", linewidth=1)
+            curves.loss.annotate(
+                f"{size} px",
+                (before["epoch"] + 0.5, 0.02),
+                xycoords=("data", "axes fraction"),
+                xytext=(4, 0),
+                textcoords="offset points",
+                color=GRAY,
+            )
     for axes in curves.figure.axes:
         axes.relim()
         axes.autoscale_view()

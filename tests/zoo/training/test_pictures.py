@@ -29,6 +29,10 @@ HISTORY = [
     }
     for epoch in range(1, 9)
 ]
+GROWN = [
+    {**entry, "resolution": 32 if entry["epoch"] < 4 else 40 if entry["epoch"] < 6 else 48}
+    for entry in HISTORY
+]
 BINS = [
     {"share": 0.4, "confidence": 0.5, "accuracy": 0.3},
     {"share": 0.6, "confidence": 0.9, "accuracy": 0.7},
@@ -44,6 +48,7 @@ def _metrics(classes: tuple[str, ...] = CLASSES, seed: int = 0) -> dict[str, obj
 
 DRAW: dict[str, Callable[[Path], None]] = {
     "curves": lambda path: learning_curves(HISTORY, path),
+    "growing faces": lambda path: learning_curves(GROWN, path),
     "one epoch": lambda path: learning_curves(HISTORY[:1], path),
     "frame": lambda path: learning_curves_in_frame(HISTORY[:3], path, epochs=8, classes=7),
     "frame of one epoch": lambda path: learning_curves_in_frame(HISTORY[:1], path, epochs=1, classes=2),
