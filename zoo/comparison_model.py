@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.card import read_card, write_card
 from zoo.errors import ConfigError, WeightsError
-from zoo.models import MODELS, SHIPPED, WEIGHTS
+from zoo.models import MODELS, SHIPPED, WEIGHTS, load_part
 
 if TYPE_CHECKING:
     from zoo.networks.comparison import ComparisonNetwork
@@ -31,6 +31,8 @@ __all__ = [
 COMPARISON_CARD = "comparison.json"
 DEFAULT_COMPARISON = "small-compare"
 """The shipped model that is taken where none is named."""
+
+_BACKBONE = "backbone."
 
 INTENDED_USE = (
     "Research and teaching: guessing whether annotators would give two cropped faces the same of a few "
@@ -67,6 +69,8 @@ class ComparisonCard:
         seconds: training time.
         versions: of Python and the libraries.
         note: one sentence on what the model is.
+        backbone: `name` and `weights_sha256` of the saved model that has the backbone's weights; None where
+            the weights file has them.
         weights_sha256: digest of the weights file.
     """
 
@@ -92,6 +96,7 @@ class ComparisonCard:
     note: str = ""
     intended_use: str = INTENDED_USE
     limits: str = LIMITS
+    backbone: dict[str, str] | None = None
     weights_sha256: str = ""
 
     def save(self, path: Path) -> None:
@@ -139,12 +144,20 @@ def resolve_comparison(name_or_folder: str | Path | None = None, *, extra: Path 
 
 
 def save_comparison(folder: Path, network: ComparisonNetwork, card: ComparisonCard) -> ComparisonCard:
-    """Write weights and card, each moved into place when whole; returns the card with the weights' digest."""
+    """Write weights and card, each moved into place when whole; returns the card with the weights' digest.
+
+    Weights that another model has, as the card says, aren't written.
+    """
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f"{WEIGHTS}.{os.getpid()}.tmp"
-    save_file({name: value.cpu().contiguous() for name, value in network.state_dict().items()}, temporary)
+    own = {
+        name: value.cpu().contiguous()
+        for name, value in network.state_dict().items()
+        if not (card.backbone and name.startswith(_BACKBONE))
+    }
+    save_file(own, temporary)
     os.replace(temporary, folder / WEIGHTS)
     card = dataclasses.replace(card, weights_sha256=_digest(folder / WEIGHTS))
     card.save(folder / COMPARISON_CARD)
@@ -155,7 +168,8 @@ def load_comparison(folder: Path) -> tuple[ComparisonNetwork, ComparisonCard]:
     """The network of a saved comparison model, on the CPU in evaluation mode, and its card.
 
     Raises:
-        WeightsError: card or weights are missing, altered, or don't fit each other.
+        WeightsError: card or weights, or those of the backbone, are missing, altered, or don't fit each
+            other.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -172,7 +186,11 @@ def load_comparison(folder: Path) -> tuple[ComparisonNetwork, ComparisonCard]:
         )
     try:
         network = comparison_from_json(card.config).build()
-        network.load_state_dict(load_file(path))
+        weights = load_file(path)
+        if card.backbone:
+            backbone, _ = load_part(folder, card.backbone["name"], card.backbone["weights_sha256"])
+            weights |= {f"{_BACKBONE}{name}": value for name, value in backbone.state_dict().items()}
+        network.load_state_dict(weights)
     except (AttributeError, ConfigError, RuntimeError, SafetensorError, TypeError) as error:
         raise WeightsError(f"{path}: the weights don't fit the card's network ({error})") from None
     return network.eval(), card

@@ -73,7 +73,7 @@ def make_ensemble(models: Sequence[str], dataset: FaceDataset, folder: Path, *, 
     """
     from zoo.card import Card
     from zoo.data.split import make_split
-    from zoo.models import CARD, join_models, load_member, resolve, save_ensemble
+    from zoo.models import CARD, join_models, load_part, resolve, save_ensemble
     from zoo.networks.ensemble import EnsembleConfig
     from zoo.training.fit import measured, versions
     from zoo.training.report import write_report
@@ -85,9 +85,7 @@ def make_ensemble(models: Sequence[str], dataset: FaceDataset, folder: Path, *, 
             f"members are {', '.join(names)}; required: each model once, and none called {folder.name}"
         )
     cards = [Card.load(place / CARD) for place in places]
-    members = [
-        load_member(folder, name, card.weights_sha256) for name, card in zip(names, cards, strict=True)
-    ]
+    members = [load_part(folder, name, card.weights_sha256) for name, card in zip(names, cards, strict=True)]
     split = cards[0].data["split"]
     required = (dataset.classes, dataset.fingerprint, split["kind"], split["seed"])
     for card in cards:

@@ -23,7 +23,7 @@ __all__ = [
     "available",
     "is_ensemble",
     "join_models",
-    "load_member",
+    "load_part",
     "load_model",
     "resolve",
     "save_ensemble",
@@ -90,9 +90,7 @@ def load_model(folder: Path) -> tuple[nn.Module, Card]:
     card = Card.load(folder / CARD)
     if is_ensemble(card):
         config = EnsembleConfig.from_json(card.config)
-        members = [
-            load_member(folder, *member) for member in zip(config.members, config.digests, strict=True)
-        ]
+        members = [load_part(folder, *member) for member in zip(config.members, config.digests, strict=True)]
         return join_models(members, flip=config.flip), card
     path = folder / WEIGHTS
     if not path.is_file():
@@ -136,23 +134,23 @@ def save_ensemble(folder: Path, card: Card) -> Card:
     return card
 
 
-def load_member(ensemble: Path, name: str, digest: str) -> tuple[nn.Module, Card]:
-    """A model of an ensemble: the one beside it, else of any place.
+def load_part(owner: Path, name: str, digest: str) -> tuple[nn.Module, Card]:
+    """A model that another one is made of: the one beside it, else of any place.
 
     Args:
-        ensemble: its folder, which needn't exist yet.
-        digest: of the member's weights.
+        owner: folder of the other one, which needn't exist yet.
+        digest: of the part's weights.
 
     Raises:
         WeightsError: there is no such model, it was altered, or it has other weights.
     """
-    beside = ensemble.resolve().parent / name
+    beside = owner.resolve().parent / name
     folder = beside if (beside / CARD).is_file() else resolve(name)
     network, card = load_model(folder)
     if card.weights_sha256 != digest:
         raise WeightsError(
-            f"{folder}: these are other weights than those in the ensemble {ensemble}; required: the member "
-            "as it was, or an ensemble made anew"
+            f"{folder}: these are other weights than those that {owner} is made of; required: the model "
+            f"as it was, or {owner.name} made anew"
         )
     return network, card
 

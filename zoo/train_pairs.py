@@ -74,6 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         views=options.views,
     )
     folder = options.out or Path("models") / f"{Path(options.backbone).name}-compare"
+    backbone = _link(folder, options.backbone) if options.linked else None
     checkpoint = folder.with_name(f"{folder.name}.checkpoint")
     if checkpoint.exists() and not options.resume:
         raise ConfigError(
@@ -97,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 on_features=lambda done, total: bar.update(task, completed=done, total=total),
             )
         held = HeldOut(held_rows, options.split, options.split_seed, options.held_out, seen)
-        card = _train(trainer, config, folder, held, console)
+        card = _train(trainer, config, folder, held, backbone, console)
     except KeyboardInterrupt:
         if checkpoint.exists():
             again = shlex.join([*arguments, *([] if options.resume else ["--resume"])])
@@ -137,6 +138,11 @@ def _parser() -> argparse.ArgumentParser:
     group.add_argument("--hidden", type=int, default=128, help="before the embedding (default: %(default)s)")
     group = parser.add_argument_group("training")
     group.add_argument("--frozen", action="store_true", help="leave the backbone as it is; train the head")
+    group.add_argument(
+        "--linked",
+        action="store_true",
+        help="with --frozen: leave the backbone's weights in its own model, which has to stay there",
+    )
     group.add_argument("--views", type=int, default=4, help="of a face, where frozen (default: %(default)s)")
     group.add_argument(
         "--classification", type=float, metavar="WEIGHT", help="of the labels' loss (default: 1)"
@@ -164,6 +170,8 @@ def _check(options: argparse.Namespace, recipe: Recipe, published: bool) -> None
         ConfigError: something is.
     """
     fixed = published or options.frozen
+    if options.linked and not options.frozen:
+        raise ConfigError("--linked: the backbone's weights will change; required: --frozen with it")
     if options.classification is not None and (fixed or options.pairs or options.triplets or options.fec):
         raise ConfigError(
             f"--classification is {options.classification}; required: no such option with a frozen backbone "
@@ -370,6 +378,7 @@ def _train(
     config: ComparisonConfig,
     folder: Path,
     held: HeldOut,
+    backbone: dict[str, str] | None,
     console: Console,
 ) -> ComparisonCard:
     from zoo.console import progress_bar
@@ -395,7 +404,22 @@ def _train(
         except DivergedError as error:
             rate = trainer.recipe.learning_rate
             raise ConfigError(f"{folder.name}: {error}; required: a learning_rate below {rate}") from None
-    return save_trained_comparison(folder, trainer, config, held, note=_note(trainer))
+    return save_trained_comparison(folder, trainer, config, held, note=_note(trainer), backbone=backbone)
+
+
+def _link(folder: Path, backbone: str) -> dict[str, str]:
+    """What a card says of the model that has the backbone's weights.
+
+    Raises:
+        WeightsError: it can't be found from the comparison model's folder.
+    """
+    from zoo.card import Card
+    from zoo.models import CARD, load_part, resolve
+
+    place = resolve(backbone).resolve()
+    digest = Card.load(place / CARD).weights_sha256
+    load_part(folder, place.name, digest)
+    return {"name": place.name, "weights_sha256": digest}
 
 
 def _note(trainer: PairTrainer) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from tests.saved_models import train_small
 from tests.zoo.data.small_fer2013 import write_csv
@@ -19,9 +20,9 @@ from zoo.comparison_model import ComparisonCard, load_comparison
 from zoo.data.cache import CACHE_VARIABLE
 from zoo.data.fec import read_fec
 from zoo.data.load import load_dataset
-from zoo.errors import ConfigError, DataError
+from zoo.errors import ConfigError, DataError, WeightsError
 from zoo.evaluate_pairs import main as evaluate
-from zoo.models import CARD, load_model
+from zoo.models import CARD, WEIGHTS, load_model
 from zoo.train_pairs import _seen
 from zoo.train_pairs import main as train
 
@@ -133,6 +134,24 @@ def test_a_saved_model_is_a_start_and_a_baseline(trained, capsys):
     assert "predicted expression (backbone)" in capsys.readouterr().out
 
 
+def test_a_linked_backbone_stays_in_its_own_model(trained):
+    models = trained.parent
+    train_small(models / "shared", widths=(4, 8), epochs=1)
+    arguments = ["--backbone", "shared", *DATA, *SHORT, "--frozen"]
+    assert train([*arguments, "--out", "models/whole"]) == 0
+    assert train([*arguments, "--linked", "--out", "models/linked"]) == 0
+    assert not [name for name in load_file(models / "linked" / WEIGHTS) if name.startswith("backbone.")]
+    whole, linked = (load_comparison(models / name)[0].state_dict() for name in ("whole", "linked"))
+    assert all(torch.equal(linked[name], value) for name, value in whole.items())
+    shutil.rmtree(models / "shared")
+    train_small(models / "shared", widths=(4, 8), epochs=1, seed=3)
+    with pytest.raises(
+        WeightsError, match="shared: these are other weights than those that .*linked is made"
+    ):
+        load_comparison(models / "linked")
+    shutil.rmtree(models / "shared")
+
+
 def test_a_saved_model_comes_before_a_published_network_of_its_name(trained, capsys):
     folder = trained.parent / "emotionnet"
     train_small(folder, widths=(4, 8), epochs=1)
@@ -149,6 +168,7 @@ def test_a_saved_model_comes_before_a_published_network_of_its_name(trained, cap
     [
         (["--backbone", "tiny.json", "--frozen"], "tiny.json has no weights to leave as they are"),
         (["--backbone", "tiny.json", "--pairs", "50", "--classification", "2"], "--classification is 2.0"),
+        (["--backbone", "tiny.json", "--linked"], "--linked: the backbone's weights will change"),
         (["--backbone", "tiny.json", "--set", "mixup=0.2"], "mixup is 0.2; required: 0.0"),
         (["--backbone", "tiny.json", "--set", "balance=weighted"], "balance is 'weighted'"),
     ],

@@ -217,6 +217,7 @@ def save_trained_comparison(
     held: HeldOut,
     *,
     note: str = "",
+    backbone: dict[str, str] | None = None,
 ) -> ComparisonCard:
     """Calibrate a trained network on held-out rows, measure it on every usage, and save it as `folder`.
 
@@ -224,6 +225,8 @@ def save_trained_comparison(
 
     Args:
         trainer: with at least one epoch done.
+        backbone: the saved model that has the weights of the backbone, which were frozen; see
+            `ComparisonCard`.
     """
     assert trainer.best is not None
     network, dataset = trainer.finish(), trainer.data.dataset
@@ -286,6 +289,7 @@ def save_trained_comparison(
             **{name: version(name) for name in ("torch", "torchvision", "numpy")},
         },
         note=note,
+        backbone=backbone,
     )
     return save_comparison(folder, network, card)
 
