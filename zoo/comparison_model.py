@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 COMPARISON_CARD = "comparison.json"
-DEFAULT_COMPARISON = "small-compare"
+DEFAULT_COMPARISON = "best-compare"
 """The shipped model that is taken where none is named."""
 
 _BACKBONE = "backbone."
