@@ -246,6 +246,7 @@ def test_a_film_can_be_cancelled(visit: Callable, tmp_path: Path) -> None:
         assert "Cancelled" in page.locator("#film-out").inner_text()
         for button in ("go", "stop", "go"):
             page.locator(f"#film-{button}").click()
+            page.wait_for_timeout(300)  # as fast as a person clicks
         page.locator("#film-out progress").wait_for()
         page.wait_for_timeout(1500)
         assert "Working" in page.locator("#film-out").inner_text()
