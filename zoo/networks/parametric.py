@@ -148,7 +148,7 @@ class _Stage(nn.Module):
         # Only the first block changes the width, and valid convolutions change the size.
         self._adds = [config.residual and number > 0 and config.padding == 1 for number in range(repeats)]
         # The largest of the activations is the activation of the largest, and that takes a quarter of them:
-        # emotionnet trains 1.1 times as fast on a CPU, to the same weights.
+        # emotionnet trains 1.1 times as fast on a CPU.
         self._pools_early = (
             pooled
             and config.pooling in ("max", "min")
