@@ -68,10 +68,11 @@ def list_networks(extra: Path | None = None) -> tuple[list[dict[str, Any]], list
     Returns:
         One entry a network: `name`, `parameters`, `macs`, `training_pflop` (10¹⁵ operations of its tuned
         recipe on FER2013, None where there is none), `published` and `ours` (figures, or None), `weights`
-        (`shipped`, the folder, or None); and one sentence for each saved model that can't be read.
+        (`shipped`, the folder, or None, also where they were too large to ship); and one sentence for each
+        card that can't be read.
     """
     from zoo.card import Card
-    from zoo.models import CARD, SHIPPED, available
+    from zoo.models import CARD, CARDS, SHIPPED, available
     from zoo.networks import Cost, count, named, names
     from zoo.networks.figures import PUBLISHED_FIGURES
     from zoo.networks.siamese import SIAMESE
@@ -79,11 +80,15 @@ def list_networks(extra: Path | None = None) -> tuple[list[dict[str, Any]], list
 
     costs = {name: count(named(name)) for name in names()}
     costs |= {name: config.cost() for name, config in SIAMESE.items()}
-    cards: dict[str, tuple[Path, Card]] = {}
+    found: dict[str, tuple[Path | None, Path]] = {
+        path.stem: (None, path) for path in sorted(CARDS.glob("*.json"))
+    }
+    found |= {name: (folder, folder / CARD) for name, folder in available(extra).items()}
+    cards: dict[str, tuple[Path | None, Card]] = {}
     troubles = []
-    for name, folder in available(extra).items():
+    for name, (folder, path) in found.items():
         try:
-            cards[name] = (folder, Card.load(folder / CARD))
+            cards[name] = (folder, Card.load(path))
         except WeightsError as error:
             troubles.append(str(error))
 
@@ -123,6 +128,7 @@ def _ours(card: Any) -> dict[str, Any]:
         "data": card.data["name"],
         "drawn": card.data["drawn"],
         "seconds": card.seconds,
+        "teacher": card.recipe.get("teacher") or None,
     }
 
 
@@ -141,12 +147,13 @@ def _scoreboard(networks: Sequence[dict[str, Any]]) -> list[str]:
             f"{published['accuracy']:.3f} ({published['measured_on']})" if published else "",
         ]
         if ours:
+            taught = " and ".join(f"`{name}`" for name in (ours["teacher"] or "").split("+") if name)
             disgust = ours["recall"].get("disgust")
             cells += [
                 "{:.4f} ({:.4f}–{:.4f})".format(ours["accuracy"], *ours["accuracy_interval"]),
                 f"{ours['macro_f1']:.3f}",
                 f"{disgust:.3f}" if disgust is not None else "",
-                f"{ours['seconds'] / 60:.0f} min",
+                f"{ours['seconds'] / 60:.0f} min" + (f", taught by {taught}" if taught else ""),
             ]
         else:
             cost = f", {pflop:.2g} PFLOP" if pflop else ""

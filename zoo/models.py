@@ -17,6 +17,7 @@ from zoo.errors import WeightsError
 
 __all__ = [
     "CARD",
+    "CARDS",
     "MODELS",
     "SHIPPED",
     "WEIGHTS",
@@ -33,6 +34,9 @@ __all__ = [
 CARD = "card.json"
 WEIGHTS = "weights.safetensors"
 SHIPPED = Path(__file__).parent / "weights"
+# NAME.json each: cards of networks that were trained and measured like the shipped ones, with weights too large
+# to ship.
+CARDS = Path(__file__).parent / "cards"
 MODELS = Path("models")
 
 
@@ -61,9 +65,11 @@ def resolve(name_or_folder: str | Path, *, extra: Path | None = None) -> Path:
     if str(name_or_folder) in models:
         return models[str(name_or_folder)]
     known = ", ".join(models) or "none yet"
+    large = (CARDS / f"{name_or_folder}.json").is_file()
+    hint = f" (its weights are too large to ship; python -m zoo.train {name_or_folder} trains it)"
     raise WeightsError(
-        f"model {str(name_or_folder)!r} is not a saved model; required: a folder with {CARD}, or one "
-        f"of: {known}"
+        f"model {str(name_or_folder)!r} is not a saved model{hint if large else ''}; required: a folder with "
+        f"{CARD}, or one of: {known}"
     )
 
 
