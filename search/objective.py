@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from search.child import disk_is_full
 from search.recovery import CONTINUES, DOUBLED, FINISHED, PROPOSAL, REASON, SURPLUS, is_doubled, is_poison
 from search.settings import StudySettings
-from search.space import Limits, Proposal, suggest
+from search.space import Proposal, SearchSpace
 from search.storage import STORAGE_ERRORS, transaction
 from zoo.data.dataset import FaceDataset, Split
 from zoo.errors import ConfigError, first_line
@@ -70,7 +70,7 @@ class Objective:
         self._total, self._device = total, device
         self._checkpoints, self._artifacts = checkpoints, artifacts
         self._deadline, self._should_stop = deadline, should_stop
-        self._limits = Limits(settings.max_macs, settings.max_parameters)
+        self._space = SearchSpace.of(settings, len(split.train))
         self._checkpoint: Path | None = None
         # A network that answers the most frequent class always, as many do that haven't begun to learn. To
         # rank them among themselves would send some of them on, and the sampler after them.
@@ -97,7 +97,7 @@ class Objective:
             "macs": cost.macs,
             PROPOSAL: proposal.fingerprint,
         }
-        excesses = self._limits.excess(cost)
+        excesses = self._space.limits.excess(cost)
         with transaction(trial.study):
             for name, value in attributes.items():
                 trial.set_user_attr(name, value)
@@ -120,15 +120,7 @@ class Objective:
     def _propose(self, trial: optuna.Trial) -> Proposal:
         trial.relative_params  # noqa: B018  samples now, not while the storage is locked
         with transaction(trial.study):
-            return suggest(
-                trial,
-                classes=len(self._settings.classes),
-                limits=self._limits,
-                epochs=self._settings.epochs,
-                faces=len(self._split.train),
-                seed=self._settings.seed,
-                soft_labels=self._settings.soft_labels,
-            )
+            return self._space.suggest(trial)
 
     def _train(self, trial: optuna.Trial, proposal: Proposal, checkpoint: Path) -> float:
         trainer, failure = None, ""

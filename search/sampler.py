@@ -15,21 +15,27 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from search.settings import StudySettings
+from search.space import SearchSpace
+from zoo.networks import count
 
 __all__ = ["make_pruner", "make_sampler"]
 
 
-def make_sampler(seed: int, worker: int, trials: int, host: str = "") -> optuna.samplers.BaseSampler:
+def make_sampler(
+    seed: int, worker: int, trials: int, host: str = "", *, space: SearchSpace | None = None
+) -> optuna.samplers.BaseSampler:
     """TPE over jointly sampled groups, seeded so that no two workers and no two sittings repeat each other.
 
     Args:
         trials: that the study holds already. With one seed for all, a resumed study repeats its random
             points.
         host: of the worker; empty on the one that the study began on, so that one machine repeats itself.
+        space: the networks that TPE learns of; it then begins when enough of them were trained, and what it
+            samples is within the limits. None leaves TPE by itself.
     """
     digest = hashlib.sha256(f"{seed} {worker} {trials} {host}".encode()).digest()
-    return _SnapshotSampler(
-        multivariate=True, group=True, constant_liar=True, seed=int.from_bytes(digest[:4])
+    return _NetworkSampler(
+        space, multivariate=True, group=True, constant_liar=True, seed=int.from_bytes(digest[:4])
     )
 
 
@@ -125,10 +131,13 @@ class _SnapshotSampler(optuna.samplers.TPESampler):
     ) -> dict[str, Any]:
         if not isinstance(study, _Snapshot):
             return super()._sample(study, trial, search_space)
-        below, above = (
-            self._build_parzen_estimator(study, search_space, part, handle_below=first)  # type: ignore[arg-type]
-            for part, first in zip(study.divided(trial.number), (True, False), strict=True)
-        )
+        names = tuple(search_space)
+        if names not in study.estimators:
+            study.estimators[names] = tuple(
+                self._build_parzen_estimator(study, search_space, part, handle_below=first)  # type: ignore[arg-type]
+                for part, first in zip(study.divided(trial.number), (True, False), strict=True)
+            )
+        below, above = study.estimators[names]
         candidates = below.sample(self._rng.rng, self._n_ei_candidates)
         best = self._compare(candidates, self._compute_acquisition_func(candidates, below, above))
         return {name: kind.to_external_repr(best[name]) for name, kind in search_space.items()}
@@ -160,6 +169,57 @@ class _SnapshotSampler(optuna.samplers.TPESampler):
         return {name: np.asarray([row[at] for row in rows]) for at, name in enumerate(names)}
 
 
+class _NetworkSampler(_SnapshotSampler):
+    """TPE that knows what a network is.
+
+    By itself it draws at random until ten trials are finished, most of which may be over a limit, and then
+    follows the few that were trained: of ten, one was, and it came to 0.28 on drawn faces; the next 13 that
+    were trained were its like, and none came further. Here ten are trained, drawn at random within the
+    limits, before it begins, and what it samples then is within the limits, too.
+    """
+
+    _TRAINED = 10
+    _TRIES = 50  # of TPE, and again as many at random; a network that is still over a limit is pruned
+
+    def __init__(self, space: SearchSpace | None, **options: Any) -> None:
+        super().__init__(**options)
+        self._space = space
+        self._begins = True
+        self._completed: dict[str, Any] = {}
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        self._begins = self._space is None or self._enough(study.get_trials(deepcopy=False))
+        return super().infer_relative_search_space(study, trial) if self._begins else {}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        self._completed = {}
+        if self._space is None or "fixed_params" in trial.system_attrs:
+            return super().sample_relative(study, trial, search_space) if self._begins else {}
+        params: dict[str, Any] = {}
+        for attempt in range(2 * self._TRIES):
+            learnt = self._begins and attempt < self._TRIES
+            params = super().sample_relative(study, trial, search_space) if learnt else {}
+            proposal, self._completed = self._space.complete(params, int(self._rng.rng.randint(1 << 31)))
+            if self._space.limits.allow(count(proposal.config)):
+                break
+        return params
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        if param_name in self._completed:
+            return self._completed[param_name]
+        return super().sample_independent(study, trial, param_name, param_distribution)
+
+    def _enough(self, trials: Sequence[FrozenTrial]) -> bool:
+        # Published networks, which have no parameters of their own, teach nothing of the space.
+        ended = (TrialState.COMPLETE, TrialState.PRUNED)
+        own = (t for t in trials if t.state in ended and t.intermediate_values and "stages" in t.params)
+        return sum(1 for _ in own) >= self._TRAINED
+
+
 class _ReadTrial:
     """A trial whose most used properties are computed once.
 
@@ -183,9 +243,14 @@ class _ReadTrial:
 
 
 class _Snapshot:
-    """A study whose trials are these."""
+    """A study whose trials are these.
+
+    Attributes:
+        estimators: TPE's of the good and the other trials, by the names of a group.
+    """
 
     def __init__(self, study: Study, trials: Sequence[Any]) -> None:
+        self.estimators: dict[tuple[str, ...], tuple[Any, ...]] = {}
         self._study, self._trials = study, trials
         self.direction, self.directions = study.direction, study.directions
         self._divided: tuple[list[Any], list[Any]] | None = None

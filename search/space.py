@@ -11,6 +11,7 @@ from typing import Any
 import optuna
 
 from search.recovery import NETWORK, START
+from search.settings import StudySettings
 from zoo.data.augment import Augmentation
 from zoo.data.dataset import FACE_SIZE
 from zoo.networks import Cost, ParametricConfig, count
@@ -18,7 +19,7 @@ from zoo.networks.blocks import ACTIVATIONS, POOLINGS
 from zoo.networks.published import PUBLISHED
 from zoo.training.recipe import Recipe
 
-__all__ = ["Limits", "Proposal", "starting_points", "suggest"]
+__all__ = ["Limits", "Proposal", "SearchSpace", "slimmest"]
 
 _WIDTHS = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 800)
 _CHANNELS = ("gray", "gray+sobel", "gray+contrast", "gray+sobel+contrast")
@@ -62,27 +63,83 @@ class Proposal:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def suggest(
-    trial: optuna.trial.BaseTrial,
-    *,
-    classes: int,
-    limits: Limits,
-    epochs: int,
-    faces: int,
-    seed: int,
-    soft_labels: bool,
-) -> Proposal:
-    """Sample a network and a recipe.
+@dataclass(frozen=True)
+class SearchSpace:
+    """What a study samples: networks and their recipes.
 
     The ranges depend on what a study never changes: widths and inception counts that no network within
     `limits` can have are left out, and so are batch sizes that suit no training set of so many `faces`.
+
+    Attributes:
+        classes: outputs of the networks.
+        limits: of their cost.
+        epochs, seed, soft_labels: of the recipes.
+        faces: of the training set.
     """
-    network = trial.user_attrs.get(NETWORK)
-    if network is None:
-        config = _suggest_network(trial, classes, limits)
-    else:
-        config = dataclasses.replace(PUBLISHED[network], classes=classes)
-    return Proposal(config, _suggest_recipe(trial, epochs, faces, seed, soft_labels))
+
+    classes: int
+    limits: Limits
+    epochs: int
+    faces: int
+    seed: int
+    soft_labels: bool
+
+    @classmethod
+    def of(cls, settings: StudySettings, faces: int) -> SearchSpace:
+        """The space of a study on so many training faces."""
+        return cls(
+            classes=len(settings.classes),
+            limits=Limits(settings.max_macs, settings.max_parameters),
+            epochs=settings.epochs,
+            faces=faces,
+            seed=settings.seed,
+            soft_labels=settings.soft_labels,
+        )
+
+    def suggest(self, trial: optuna.trial.BaseTrial) -> Proposal:
+        """Sample a network, or take the published one that the trial is for, and a recipe."""
+        network = trial.user_attrs.get(NETWORK)
+        if network is None:
+            config = _suggest_network(trial, self.classes, self.limits)
+        else:
+            config = dataclasses.replace(PUBLISHED[network], classes=self.classes)
+        recipe = _suggest_recipe(trial, self.epochs, self.faces, self.seed, self.soft_labels)
+        return Proposal(config, recipe)
+
+    def starting_points(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        """Parameters and user attributes of the trials that a study begins with.
+
+        They are the published parametric networks within the limits, cheapest first, and then the widest
+        plain network within them (widths doubling over four stages, or nearly, of two convolutions each or
+        else of one), which is a point of the search space.
+        """
+        points = []
+        sizes = _batch_sizes(self.faces)
+        batch = {"batch_size": 128 if 128 in sizes else sizes[-1]}
+        costs = {
+            name: count(dataclasses.replace(config, classes=self.classes))
+            for name, config in PUBLISHED.items()
+        }
+        for name in sorted(PUBLISHED, key=lambda name: costs[name].macs):
+            if self.limits.allow(costs[name]):
+                recipe = _STARTING_RECIPE if PUBLISHED[name].norm == "batch" else _STARTING_RECIPE_PLAIN
+                points.append(({**recipe, **batch}, {NETWORK: name}))
+        plain = _widest_plain(self.limits, self.classes)
+        if plain is not None:
+            params = {**_STARTING_NETWORK, **_STARTING_RECIPE, **batch}
+            for stage, (width, repeats) in enumerate(zip(plain.widths, plain.repeats, strict=True), start=1):
+                params |= {f"stage{stage}_width": width, f"stage{stage}_repeats": repeats}
+            if not _most_inceptions(self.limits):
+                del params["inceptions"]
+            points.append((params, {START: "plain"}))
+        return points
+
+    def complete(self, params: dict[str, Any], seed: int) -> tuple[Proposal, dict[str, Any]]:
+        """A proposal that has these parameters and others at random, and all its parameters."""
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed))
+        study.enqueue_trial(params)
+        trial = study.ask()
+        return self.suggest(trial), trial.params
 
 
 def _suggest_network(trial: optuna.trial.BaseTrial, classes: int, limits: Limits) -> ParametricConfig:
@@ -202,32 +259,6 @@ _STARTING_NETWORK: dict[str, Any] = {
     "head": "average",
     "head_dropout": 0.3,
 }
-
-
-def starting_points(limits: Limits, classes: int, faces: int) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """Parameters and user attributes of the trials that a study begins with.
-
-    They are the published parametric networks within the limits, cheapest first, and then the widest plain
-    network within them (widths doubling over four stages, or nearly, of two convolutions each or else of
-    one), which is a point of the search space.
-    """
-    points = []
-    sizes = _batch_sizes(faces)
-    batch = {"batch_size": 128 if 128 in sizes else sizes[-1]}
-    costs = {name: count(dataclasses.replace(config, classes=classes)) for name, config in PUBLISHED.items()}
-    for name in sorted(PUBLISHED, key=lambda name: costs[name].macs):
-        if limits.allow(costs[name]):
-            recipe = _STARTING_RECIPE if PUBLISHED[name].norm == "batch" else _STARTING_RECIPE_PLAIN
-            points.append(({**recipe, **batch}, {NETWORK: name}))
-    plain = _widest_plain(limits, classes)
-    if plain is not None:
-        params = {**_STARTING_NETWORK, **_STARTING_RECIPE, **batch}
-        for stage, (width, repeats) in enumerate(zip(plain.widths, plain.repeats, strict=True), start=1):
-            params |= {f"stage{stage}_width": width, f"stage{stage}_repeats": repeats}
-        if not _most_inceptions(limits):
-            del params["inceptions"]
-        points.append((params, {START: "plain"}))
-    return points
 
 
 def _widest_plain(limits: Limits, classes: int) -> ParametricConfig | None:

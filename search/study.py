@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial
 
 from search.recovery import FINISHED, NETWORK, REASON, SKIPPED, WORKER, reclaim, remove_orphans, requeue_lost
 from search.settings import StudySettings
-from search.space import Limits, starting_points
+from search.space import SearchSpace
 from search.storage import Patience, Places, StudyError, open_storage, quiet_optuna, storage_errors
 from zoo.data.dataset import Split
 
@@ -91,8 +91,7 @@ def _set_up(study: Study, settings: StudySettings, split: Split) -> None:
         (trial.system_attrs.get("fixed_params"), trial.user_attrs.get(NETWORK))
         for trial in study.get_trials(deepcopy=False)
     ]
-    limits = Limits(settings.max_macs, settings.max_parameters)
-    for params, attributes in starting_points(limits, len(settings.classes), len(split.train)):
+    for params, attributes in SearchSpace.of(settings, len(split.train)).starting_points():
         if (params, attributes.get(NETWORK)) not in queued:
             study.enqueue_trial(params, user_attrs=attributes)
     study.set_user_attr(SETTINGS, settings.to_json())

@@ -35,6 +35,7 @@ from search.recovery import (
     worker_identity,
 )
 from search.sampler import make_pruner, make_sampler
+from search.space import SearchSpace
 from search.storage import (
     HEARTBEAT_SECONDS,
     STORAGE_ERRORS,
@@ -118,10 +119,11 @@ def _work(task: WorkerTask, stop: threading.Event) -> None:
             f"data {dataset.name} has fingerprint {dataset.fingerprint}; required: {settings.fingerprint}, "
             f"as study {task.places.name!r} was made with"
         )
+    split = split_from_json(study.user_attrs["split"])
     objective = Objective(
         settings,
         dataset,
-        split_from_json(study.user_attrs["split"]),
+        split,
         total=task.total,
         device=device,
         checkpoints=task.places.checkpoints,
@@ -132,7 +134,13 @@ def _work(task: WorkerTask, stop: threading.Event) -> None:
     study.pruner = make_pruner(settings)
     here = socket.gethostname()
     host = "" if study.user_attrs.get(HOME, here) == here else here
-    study.sampler = make_sampler(settings.seed, task.number, len(study.get_trials(deepcopy=False)), host)
+    study.sampler = make_sampler(
+        settings.seed,
+        task.number,
+        len(study.get_trials(deepcopy=False)),
+        host,
+        space=SearchSpace.of(settings, len(split.train)),
+    )
     worker = Worker(study, storage, objective, task.total, stop, device)
     while not stop.is_set() and (task.deadline is None or time.time() < task.deadline):
         try:

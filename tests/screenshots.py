@@ -93,6 +93,7 @@ def _take_app(models: Path | None, out: Path) -> None:
             page.get_by_role("heading", name="Expression Zoo").wait_for()
             page.wait_for_timeout(500)
             visit(page)
+            page.mouse.move(0, 0)  # what lies under it looks chosen
             page.wait_for_timeout(800)
             _save(page.screenshot(full_page=True), out / f"{name}.png")
             context.close()

@@ -34,8 +34,8 @@ __all__ = [
 CARD = "card.json"
 WEIGHTS = "weights.safetensors"
 SHIPPED = Path(__file__).parent / "weights"
-# NAME.json each: cards of networks that were trained and measured like the shipped ones, with weights too large
-# to ship.
+# NAME.json each: cards of networks that were trained and measured like those that ship, with weights that are
+# too large to.
 CARDS = Path(__file__).parent / "cards"
 MODELS = Path("models")
 

@@ -23,6 +23,7 @@ from optuna.artifacts import FileSystemArtifactStore
 
 from search.objective import Objective
 from search.sampler import make_pruner, make_sampler
+from search.space import SearchSpace
 from search.storage import Patience, Places, open_storage
 from search.study import create_study, load_study, quiet_optuna
 from search.worker import Worker
@@ -87,9 +88,8 @@ def soak(storage_url: str, folder: Path, trials: int) -> tuple[list[float], list
     places = Places("soak", storage_url, folder)
     create_study(places, study_settings, split)
     storage = open_storage(places, patience=Patience(60))
-    study = load_study(
-        places, sampler=make_sampler(0, 0, 0), pruner=make_pruner(study_settings), storage=storage
-    )
+    sampler = make_sampler(0, 0, 0, space=SearchSpace.of(study_settings, len(split.train)))
+    study = load_study(places, sampler=sampler, pruner=make_pruner(study_settings), storage=storage)
     places.artifacts.mkdir(exist_ok=True)
     objective = Objective(
         study_settings,

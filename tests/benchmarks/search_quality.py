@@ -26,6 +26,7 @@ from scipy import stats
 
 from search.objective import Objective
 from search.sampler import make_pruner, make_sampler
+from search.space import SearchSpace
 from search.study import quiet_optuna
 from tests.benchmarks.measure import Figure
 from tests.search.synthetic import settings
@@ -99,7 +100,9 @@ def run_study(arm: str, seed: int, size: _Size) -> _Run:
         study = optuna.create_study(
             storage=f"sqlite:///{folder}/study.db",
             direction="maximize",
-            sampler=samplers.get(arm, make_sampler(seed, 0, 0)),
+            sampler=samplers.get(
+                arm, make_sampler(seed, 0, 0, space=SearchSpace.of(study_settings, len(split.train)))
+            ),
             pruner=pruner,
         )
         objective = Objective(
@@ -207,18 +210,9 @@ def _draw(runs: list[_Run], size: _Size, path: Path) -> None:
     epochs = np.arange(0, size.epochs + 1, _EPOCHS // 2)
     for arm, colour in _ARMS.items():
         curves = np.array([[run.best_after(int(e)) for e in epochs] for run in runs if run.arm == arm])
-        curves[curves == 0] = np.nan
-        known = np.isfinite(curves).all(axis=0)
-        axes.plot(epochs[known], curves.mean(axis=0)[known], color=colour, label=arm, linewidth=2)
-        axes.fill_between(
-            epochs[known],
-            curves.min(axis=0)[known],
-            curves.max(axis=0)[known],
-            color=colour,
-            alpha=0.12,
-            lw=0,
-        )
-    axes.set(xlabel="epochs trained in all", ylabel="best validation accuracy so far")
+        axes.plot(epochs, curves.mean(axis=0), color=colour, label=arm, linewidth=2)
+        axes.fill_between(epochs, curves.min(axis=0), curves.max(axis=0), color=colour, alpha=0.12, lw=0)
+    axes.set(xlabel="epochs trained in all", ylabel="best accuracy of a finished trial, 0 before")
     axes.set_title(f"Mean and range of {len(_SEEDS)} seeds, drawn faces")
     axes.grid(color=GRID)
     axes.legend(frameon=False, loc="lower right")

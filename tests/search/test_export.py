@@ -14,7 +14,7 @@ import torch
 
 from search.export import ExportTask, _final_recipe, _folder, _train_trial
 from search.settings import StudySettings
-from search.space import Limits, suggest
+from search.space import SearchSpace
 from search.storage import Places
 from search.study import create_study, load_study, quiet_optuna
 from tests.search.synthetic import settings
@@ -44,15 +44,7 @@ def task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ExportTask:
     split = make_split(DATASET)
     places = Places("s", f"sqlite:///{tmp_path}/study.db", tmp_path)
     study = create_study(places, _settings(), split)
-    proposal = suggest(
-        optuna.trial.FixedTrial(SMALLEST),
-        classes=7,
-        limits=Limits(),
-        epochs=1,
-        faces=64,
-        seed=0,
-        soft_labels=False,
-    )
+    proposal = SearchSpace.of(_settings(), 64).suggest(optuna.trial.FixedTrial(SMALLEST))
     attributes = {"config": proposal.config.to_json(), "recipe": proposal.recipe.to_json()}
     study.add_trial(optuna.trial.create_trial(value=0.5, user_attrs=attributes))
     trial = study.get_trials()[-1]

@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 from search.objective import Objective, SurplusTrialError, TrialInterruptedError
 from search.recovery import is_poison, reason_of
 from search.settings import StudySettings
-from search.space import Limits, suggest
+from search.space import SearchSpace
 from search.storage import Places, open_storage
 from search.study import quiet_optuna
 from search.worker import Worker
@@ -152,14 +152,7 @@ def test_a_configuration_is_not_trained_twice(bench: Bench, monkeypatch: pytest.
 def fingerprint(bench: Bench, **changes: Any) -> str:
     """Of what `bench.run` with the same changes proposes."""
     trial = optuna.trial.FixedTrial({**SMALLEST, **changes})
-    options = {
-        "limits": Limits(bench.settings.max_macs),
-        "epochs": EPOCHS,
-        "faces": 64,
-        "seed": 0,
-        "soft_labels": False,
-    }
-    return suggest(trial, classes=7, **options).fingerprint  # type: ignore[arg-type]
+    return SearchSpace.of(bench.settings, 64).suggest(trial).fingerprint
 
 
 @pytest.mark.parametrize("state", [TrialState.RUNNING, TrialState.PRUNED, TrialState.FAIL])

@@ -4,7 +4,7 @@ from typing import Any
 import optuna
 import pytest
 
-from search.space import Limits, Proposal, starting_points, suggest
+from search.space import Limits, Proposal, SearchSpace
 from zoo.networks import Cost, ParametricConfig, build, config_from_json, count
 from zoo.networks.published import PUBLISHED
 from zoo.training.recipe import Recipe
@@ -35,10 +35,12 @@ SMALLEST: dict[str, Any] = {
 }
 
 
+def space(limits: Limits | None = None, classes: int = 7) -> SearchSpace:
+    return SearchSpace(classes, limits or Limits(), epochs=4, faces=28_709, seed=5, soft_labels=False)
+
+
 def propose(trial: optuna.trial.BaseTrial, limits: Limits | None = None) -> Proposal:
-    return suggest(
-        trial, classes=7, limits=limits or Limits(), epochs=4, faces=28_709, seed=5, soft_labels=False
-    )
+    return space(limits).suggest(trial)
 
 
 def sampled(limits: Limits, seed: int = 0) -> tuple[optuna.Study, list[Proposal]]:
@@ -130,6 +132,15 @@ def test_limits_leave_something_to_sample(limits: Limits) -> None:
     assert within > TRIALS / 8
 
 
+def test_a_proposal_is_completed_at_random_and_keeps_what_it_has() -> None:
+    given = {"stages": 4, "stage4_width": 96, "optimizer": "adam"}
+    one, params = space().complete(given, 3)
+    assert params | given == params
+    assert one.config.widths[3] == 96 and len(one.config.widths) == 4 and one.recipe.optimizer == "adam"
+    assert space().complete(given, 3)[1] == params != space().complete(given, 4)[1]
+    assert propose(optuna.trial.FixedTrial(params)) == one
+
+
 def test_the_fingerprint_is_that_of_config_and_recipe() -> None:
     one, same = (propose(optuna.trial.FixedTrial(SMALLEST)) for _ in range(2))
     assert one.fingerprint == same.fingerprint
@@ -154,7 +165,7 @@ def test_excess_is_a_share_of_the_limit(limits: Limits, cost: Cost, excess: dict
 @pytest.mark.parametrize("macs", [None, 100_000_000, 30_000_000, 1000])
 def test_studies_begin_with_the_published_networks_within_limits(macs: int | None) -> None:
     limits = Limits(macs)
-    points = starting_points(limits, 7, 28_709)
+    points = space(limits).starting_points()
     names = [attributes["network"] for _, attributes in points if "network" in attributes]
     costs = {name: count(dataclasses.replace(config, classes=7)) for name, config in PUBLISHED.items()}
     assert set(names) == {name for name, cost in costs.items() if limits.allow(cost)}
@@ -164,7 +175,7 @@ def test_studies_begin_with_the_published_networks_within_limits(macs: int | Non
 @pytest.mark.parametrize("macs", [100_000_000, 30_000_000, 8_000_000, 3_000_000, 1_000_000])
 def test_studies_begin_with_the_widest_plain_network_too(macs: int) -> None:
     limits = Limits(macs)
-    points = starting_points(limits, 7, 28_709)
+    points = space(limits).starting_points()
     (params,) = [params for params, attributes in points if attributes == {"start": "plain"}]
     trial = optuna.trial.FixedTrial(params)
     proposal = propose(trial, limits)
@@ -173,14 +184,12 @@ def test_studies_begin_with_the_widest_plain_network_too(macs: int) -> None:
 
 
 def test_an_enqueued_network_is_taken_as_published() -> None:
-    for params, attributes in starting_points(Limits(), 5, 28_709):
+    for params, attributes in space(classes=5).starting_points():
         if "network" not in attributes:
             continue
         trial = optuna.trial.FixedTrial(params)
         for name, value in attributes.items():
             trial.set_user_attr(name, value)
-        proposal = suggest(
-            trial, classes=5, limits=Limits(), epochs=4, faces=28_709, seed=0, soft_labels=False
-        )
+        proposal = space(classes=5).suggest(trial)
         assert proposal.config == dataclasses.replace(PUBLISHED[attributes["network"]], classes=5)
         assert set(params) == set(trial.distributions)

@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 from search.export import top_trials
 from search.recovery import NETWORK, PROPOSAL, WORKER
 from search.sampler import make_pruner, make_sampler
-from search.space import Limits, starting_points
+from search.space import Limits, SearchSpace
 from search.storage import Patience, Places, is_full, is_lost, lost_reason, open_storage, storage_errors
 from search.study import (
     StudyError,
@@ -25,6 +25,7 @@ from tests.search.synthetic import settings
 from zoo.data import make_split
 from zoo.data.dataset import Split
 from zoo.data.drawn import drawn_dataset
+from zoo.networks import count
 
 
 @pytest.fixture(autouse=True)
@@ -39,13 +40,17 @@ def split() -> Split:
     return make_split(drawn_dataset(20, 10, 10))
 
 
+def starting_points(split: Split) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    return SearchSpace.of(settings(), len(split.train)).starting_points()
+
+
 def make(split: Split, name: str = "s", **changes: Any) -> optuna.Study:
     return create_study(Places.of(name), settings(**changes), split)
 
 
 def test_a_new_study_begins_with_its_starting_points(split: Split) -> None:
     study = make(split)
-    expected = starting_points(Limits(60_000_000), 7, len(split.train))
+    expected = starting_points(split)
     queued = [(t.system_attrs["fixed_params"], t.user_attrs) for t in study.get_trials()]
     assert queued == expected and len(queued) > 2
     assert describe(study.get_trials())["waiting"] == len(queued)
@@ -82,10 +87,10 @@ def test_a_study_whose_setting_up_was_cut_off_is_completed(
     monkeypatch.setattr("search.study._CREATION_SECONDS", 0.1)
     storage = open_storage(Places.of("s"), create=True)
     begun = optuna.create_study(study_name="s", storage=storage, direction="maximize")
-    params, attributes = starting_points(Limits(60_000_000), 7, len(split.train))[0]
+    params, attributes = starting_points(split)[0]
     begun.enqueue_trial(params, user_attrs=attributes)
     study = make(split)
-    assert len(study.get_trials()) == len(starting_points(Limits(60_000_000), 7, len(split.train)))
+    assert len(study.get_trials()) == len(starting_points(split))
     assert settings_of(study) == settings()
 
 
@@ -245,6 +250,38 @@ def test_the_sampler_answers_as_tpe_does() -> None:
         study.optimize(objective, n_trials=15)
         found.append([trial.params for trial in study.trials])
     assert found[0] == found[1]
+
+
+def test_ten_networks_are_trained_before_tpe_begins_and_all_are_within_the_limits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    learnt = []
+    relative = optuna.samplers.TPESampler.sample_relative
+
+    def seen(self: Any, study: optuna.Study, trial: optuna.trial.FrozenTrial, search_space: Any) -> Any:
+        learnt.append(trial.number)
+        return relative(self, study, trial, search_space)
+
+    monkeypatch.setattr(optuna.samplers.TPESampler, "sample_relative", seen)
+    limits = Limits(4_000_000)  # one random network of six is within them
+    space = SearchSpace(7, limits, epochs=4, faces=1000, seed=0, soft_labels=False)
+    study = optuna.create_study(direction="maximize", sampler=make_sampler(0, 0, 0, space=space))
+    published, (plain, _) = {"optimizer": "sgd"}, space.starting_points()[-1]
+    study.enqueue_trial(published, user_attrs={"network": "simple_conv"})
+    study.enqueue_trial(plain)
+
+    def objective(trial: optuna.Trial) -> float:
+        proposal = space.suggest(trial)
+        if trial.number > 1:
+            assert limits.allow(count(proposal.config))
+        if trial.number == 5:
+            raise optuna.TrialPruned  # untrained
+        trial.report(0.1, 1)
+        return proposal.config.widths[0] / 100
+
+    study.optimize(objective, n_trials=20)
+    # Published, plain, nine others and the untrained one come first.
+    assert sorted(set(learnt)) == list(range(12, 20))
 
 
 @pytest.mark.parametrize(("pruner", "kind"), [("halving", "Halving"), ("median", "Median"), ("none", "Nop")])

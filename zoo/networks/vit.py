@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from zoo.networks.config import Cost, NetworkConfig, require
 from zoo.networks.cost import count_by_running
@@ -88,7 +90,10 @@ class ViTNetwork(nn.Module):
             )
         if self.config.copies and images.shape[1] == 1:
             images = images.expand(-1, 3, -1, -1)
-        features: Tensor = self.body(images)
+        # The CPU's flash attention goes back slowly: vit_small48 trains 1.3 times as fast by plain products.
+        plain = self.training and images.device.type == "cpu"
+        with sdpa_kernel(SDPBackend.MATH) if plain else contextlib.nullcontext():
+            features: Tensor = self.body(images)
         return features
 
     def forward(self, images: Tensor) -> Tensor:
