@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
+_IMAGENET = "imagenet"
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train; returns the exit status."""
@@ -45,7 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     label, config, own = choose_network(options.name)
     config = changed(config, options.network)
-    recipe = choose_recipe(options.recipe, label, own)
+    saved = options.pretrained if options.pretrained not in (None, _IMAGENET) else None
+    kind = options.recipe or ("fine_tuning" if saved else "best")
+    recipe = choose_recipe(kind, label, own)
     if options.ferplus:
         recipe = dataclasses.replace(recipe, soft_labels=True)
     recipe = changed(recipe, options.set)
@@ -61,8 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     for sentence in (*dataset.notes, *split.notes):
         console.print(sentence, style="yellow")
 
-    out = options.out or Path("models") / label
-    note = f"{label}, {Path(options.recipe).stem} recipe"
+    out = options.out or Path("models") / (f"{Path(options.name).stem}-tuned" if saved else label)
+    begun = f", begun with the weights of {saved}" if saved else ""
+    note = f"{label}, {Path(kind).stem} recipe{begun}"
     cards: list[Card] = []
     for seed in range(recipe.seed, recipe.seed + options.repeats):
         run = _Run(
@@ -95,7 +100,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("name", help="published network (see zoo.list), saved model, or config file (JSON)")
     add_data_arguments(parser)
     group = parser.add_argument_group("training")
-    group.add_argument("--recipe", default="best", help="best (default), published, or a recipe file (JSON)")
+    group.add_argument(
+        "--recipe",
+        help="best (default), published, fine_tuning (default with --pretrained MODEL), or a file (JSON)",
+    )
     group.add_argument(
         "--set",
         action="append",
@@ -114,7 +122,13 @@ def _parser() -> argparse.ArgumentParser:
     group.add_argument("--seed", type=int, help="of everything that is random (default: the recipe's)")
     group.add_argument("--repeats", type=int, default=1, metavar="N", help="train N seeds; mean ± deviation")
     group.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:N or mps")
-    group.add_argument("--pretrained", action="store_true", help="begin with ImageNet weights")
+    group.add_argument(
+        "--pretrained",
+        nargs="?",
+        const=_IMAGENET,
+        metavar="MODEL",
+        help="begin with the weights of a saved model; without a MODEL, with those of ImageNet",
+    )
     group.add_argument("--resume", action="store_true", help="go on with an interrupted run")
     group.add_argument("--out", type=Path, metavar="FOLDER", help="of the model (default: models/NAME)")
     return parser
@@ -136,7 +150,7 @@ class _Run:
     def checkpoint(self) -> Path:
         return self.folder.with_name(f"{self.folder.name}.checkpoint")
 
-    def train(self, console: Console, *, resume: bool, pretrained: bool) -> Card:
+    def train(self, console: Console, *, resume: bool, pretrained: str | None) -> Card:
         from zoo.console import progress_bar
         from zoo.data.dataset import FACE_SIZE
         from zoo.training.loop import DivergedError, EpochResult
@@ -151,7 +165,7 @@ class _Run:
                 f"{self.checkpoint}: an interrupted run is kept there; required: --resume to go on with it, "
                 "or its removal to begin anew"
             )
-        start = self._imagenet(console) if pretrained else None
+        start = self._start(console, pretrained)
         with progress_bar(console) as bar:
             task = bar.add_task(self.folder.name, total=self.recipe.epochs, status="")
 
@@ -201,9 +215,19 @@ class _Run:
         asked = (self.config.to_json(), self.recipe.to_json(), self.dataset.fingerprint)
         return card if kept == asked else None
 
-    def _imagenet(self, console: Console) -> dict[str, torch.Tensor] | None:
+    def _start(self, console: Console, pretrained: str | None) -> dict[str, torch.Tensor] | None:
         from zoo.networks.imagenet import imagenet_start
+        from zoo.training.pretrained import saved_start
 
+        if pretrained is None:
+            return None
+        if pretrained != _IMAGENET:
+            start, notes = saved_start(
+                pretrained, self.config, self.dataset, self.split, seed=self.recipe.seed
+            )
+            for sentence in notes:
+                console.print(sentence, style="yellow", soft_wrap=True)
+            return start
         try:
             return imagenet_start(self.config, seed=self.recipe.seed)
         except WeightsError as error:

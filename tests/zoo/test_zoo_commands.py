@@ -17,6 +17,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 from PIL import Image
 
 from tests.zoo.data.small_fer2013 import HEADER, pixel_text
@@ -128,6 +129,51 @@ def test_a_saved_model_is_trained_again_by_its_own_recipe() -> None:
     assert train.main(["tiny0", "--data", "fer2013.csv", "--epochs", "1", "--device", "cpu"]) == 0
     card, own = (Card.load(Path(f"models/{name}/card.json")) for name in ("tiny0-again", "tiny0"))
     assert card.recipe == {**own.recipe, "epochs": 1} and card.config == own.config
+
+
+def test_a_saved_model_is_tuned_to_other_classes(classes: str, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["tiny0", "--pretrained", "tiny0", "--data", classes, "--device", "cpu", "--epochs", "1"]
+    assert train.main([*options, "--set", "learning_rate=1e-9", "--set", "average=0"]) == 0
+    assert re.search(
+        r"classifier begins anew.*\n.*learned from fer2013.csv: figures are too good if",
+        capsys.readouterr().err,
+    )
+    begun, card = load_model(Path("models/tiny0"))
+    tuned, own = load_model(Path("models/tiny0-tuned"))
+    assert own.classes != card.classes and "begun with the weights of tiny0" in own.note
+    state = begun.state_dict()
+    for name, value in tuned.state_dict().items():
+        if name.startswith("classifier.") or "running" in name or "batches" in name:
+            continue
+        torch.testing.assert_close(value, state[name], atol=1e-6, rtol=1e-6)
+
+
+def test_tuning_goes_on_from_what_was_learnt() -> None:
+    options = ["--data", "fer2013.csv", "--device", "cpu", "--epochs", "1", "--set", "average=0"]
+    assert train.main(["tiny0", "--pretrained", "tiny0", *options, "--out", "models/tuned"]) == 0
+    card, own = (Card.load(Path(f"models/{name}/card.json")) for name in ("tuned", "tiny0"))
+    assert card.recipe["learning_rate"] == own.recipe["learning_rate"] / 10
+    assert (card.recipe["epochs"], card.recipe["warmup_epochs"], card.recipe["teacher"]) == (1, 0.5, "")
+    assert card.history[0]["train_loss"] < own.history[0]["train_loss"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            ["emotionnet", "--pretrained", "tiny0"],
+            "'tiny0' has other layers than this network; required: the same",
+        ),
+        (["tiny0", "--pretrained", "ensemble"], "'ensemble' is an ensemble"),
+        (
+            ["tiny0", "--pretrained", "tiny0", "--split", "random"],
+            "learned from faces that select this network; required: --split official",
+        ),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(options: list[str], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        train.main([*options, "--data", "fer2013.csv", "--device", "cpu", "--epochs", "1"])
 
 
 @pytest.fixture

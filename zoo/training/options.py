@@ -12,7 +12,7 @@ from zoo.errors import ConfigError, WeightsError
 from zoo.models import CARD, available, is_ensemble, resolve
 from zoo.networks import NetworkConfig, config_from_json, named, names
 from zoo.training.recipe import Recipe
-from zoo.training.recipes import recipe_for
+from zoo.training.recipes import fine_tuning, recipe_for
 
 __all__ = ["changed", "choose_network", "choose_recipe"]
 
@@ -55,7 +55,8 @@ def choose_recipe(kind: str, network: str, own: Recipe | None) -> Recipe:
     """The recipe that a word stands for.
 
     Args:
-        kind: `best`, `published`, or a JSON file with a recipe.
+        kind: `best`, `published`, `fine_tuning` (the best one, see `fine_tuning`), or a JSON file with a
+            recipe.
         network: name of the network.
         own: what `best` is for a saved model.
 
@@ -64,9 +65,14 @@ def choose_recipe(kind: str, network: str, own: Recipe | None) -> Recipe:
     """
     if kind.endswith(".json"):
         return Recipe.from_json(_read_json(Path(kind)))
-    if kind not in ("best", "published"):
-        raise ConfigError(f"recipe is {kind!r}; required: best, published, or a recipe file (JSON)")
-    return own if own and kind == "best" else recipe_for(network, kind)
+    if kind not in ("best", "published", "fine_tuning"):
+        raise ConfigError(
+            f"recipe is {kind!r}; required: best, published, fine_tuning, or a recipe file (JSON)"
+        )
+    if kind == "published":
+        return recipe_for(network, kind)
+    best = own or recipe_for(network)
+    return best if kind == "best" else fine_tuning(best)
 
 
 def changed(config: _Config, changes: Sequence[str]) -> _Config:

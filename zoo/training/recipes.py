@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from zoo.data.augment import Augmentation
+from zoo.data.dataset import FACE_SIZE
 from zoo.errors import ConfigError
 from zoo.training.recipe import Recipe
 
-__all__ = ["BEST", "PUBLISHED", "recipe_for"]
+__all__ = ["BEST", "PUBLISHED", "fine_tuning", "recipe_for"]
 
 _NO_AUGMENTATION = Augmentation(flip=False, strength=0.0)
 
@@ -132,3 +133,15 @@ def recipe_for(name: str, kind: str = "best") -> Recipe:
     if name not in PUBLISHED:
         raise ConfigError(f"{name} has no published recipe; those that have: {', '.join(PUBLISHED)}")
     return PUBLISHED[name]
+
+
+def fine_tuning(recipe: Recipe) -> Recipe:
+    """For a network that begins with trained weights: ten epochs, a tenth of the rate, labels alone."""
+    return replace(
+        recipe,
+        epochs=10,
+        learning_rate=recipe.learning_rate / 10,
+        warmup_epochs=0.5,
+        teacher="",
+        start_resolution=FACE_SIZE,
+    )
