@@ -15,7 +15,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from search.settings import StudySettings
-from search.space import SearchSpace
+from search.space import SLIMMEST, SearchSpace
 from zoo.networks import count
 
 __all__ = ["make_pruner", "make_sampler"]
@@ -179,7 +179,7 @@ class _NetworkSampler(_SnapshotSampler):
     """
 
     _TRAINED = 10
-    _TRIES = 50  # of TPE, and again as many at random; a network that is still over a limit is pruned
+    _TRIES = 60  # to be within the limits, half of TPE and half at random; then the slimmest is trained
 
     def __init__(self, space: SearchSpace | None, **options: Any) -> None:
         super().__init__(**options)
@@ -198,10 +198,11 @@ class _NetworkSampler(_SnapshotSampler):
         if self._space is None or "fixed_params" in trial.system_attrs:
             return super().sample_relative(study, trial, search_space) if self._begins else {}
         params: dict[str, Any] = {}
-        for attempt in range(2 * self._TRIES):
-            learnt = self._begins and attempt < self._TRIES
+        for attempt in range(self._TRIES + 1):
+            learnt = self._begins and attempt < self._TRIES // 2
             params = super().sample_relative(study, trial, search_space) if learnt else {}
-            proposal, self._completed = self._space.complete(params, int(self._rng.rng.randint(1 << 31)))
+            given = SLIMMEST if attempt == self._TRIES else params
+            proposal, self._completed = self._space.complete(given, int(self._rng.rng.randint(1 << 31)))
             if self._space.limits.allow(count(proposal.config)):
                 break
         return params

@@ -19,7 +19,7 @@ from zoo.networks.blocks import ACTIVATIONS, POOLINGS
 from zoo.networks.published import PUBLISHED
 from zoo.training.recipe import Recipe
 
-__all__ = ["Limits", "Proposal", "SearchSpace", "slimmest"]
+__all__ = ["SLIMMEST", "Limits", "Proposal", "SearchSpace", "slimmest"]
 
 _WIDTHS = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 800)
 _CHANNELS = ("gray", "gray+sobel", "gray+contrast", "gray+sobel+contrast")
@@ -276,6 +276,19 @@ def _widest_plain(limits: Limits, classes: int) -> ParametricConfig | None:
                 if (list(widths) == doubled or not doubling) and limits.allow(count(plain)):
                     return plain
     return None
+
+
+# Parameters of the network of the space that costs least; what isn't named doesn't change its cost by much.
+SLIMMEST: dict[str, Any] = {
+    "stages": 3,
+    **{f"stage{stage}_width": _WIDTHS[0] for stage in (1, 2, 3)},
+    **{f"stage{stage}_repeats": 1 for stage in (1, 2, 3)},
+    "inceptions": 0,
+    "linear_depth": 1,
+    "norm": "batch",
+    "channels": "gray",
+    "head": "average",
+}
 
 
 def slimmest(classes: int) -> ParametricConfig:

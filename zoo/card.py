@@ -46,8 +46,9 @@ class Card:
         metrics: `zoo.training.evaluate.measure` by part: `Training`, `PublicTest`, … or `validation`, `test`.
         validation: the part that selected the network, a key of `metrics`.
         parameters, macs: cost; see `zoo.networks.Cost`.
-        data: `name`, `fingerprint`, `split` (kind, seed, names, sizes), `ferplus` (labels or rows come
-            from it).
+        data: `name`, `drawn`, `fingerprint`, `split` (`kind`, `seed`, `rows` of each part), `soft_labels`
+            (votes had a part in the targets), and `pretrained`, where it began with other weights: `model`,
+            and of a saved one its `weights_sha256` and `data`.
         recipe: JSON form of its `Recipe`.
         history: one entry an epoch, fields of `EpochResult`.
         epoch: the epoch whose weights were kept.

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.card import read_card, write_card
 from zoo.errors import ConfigError, WeightsError
-from zoo.models import MODELS, SHIPPED, WEIGHTS, load_part
+from zoo.models import COMPARISON_CARD, MODELS, SHIPPED, WEIGHTS, load_part
 
 if TYPE_CHECKING:
     from zoo.networks.comparison import ComparisonNetwork
 
 __all__ = [
-    "COMPARISON_CARD",
     "DEFAULT_COMPARISON",
     "INTENDED_USE",
     "LIMITS",
@@ -28,7 +27,6 @@ __all__ = [
     "save_comparison",
 ]
 
-COMPARISON_CARD = "comparison.json"
 DEFAULT_COMPARISON = "best-compare"
 """The shipped model that is taken where none is named."""
 

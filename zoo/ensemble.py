@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from zoo.command import run_command
 from zoo.data.load import add_data_arguments
-from zoo.errors import ConfigError
+from zoo.errors import ConfigError, WeightsError
 
 if TYPE_CHECKING:
     from zoo.card import Card
@@ -35,10 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from zoo.console import stderr, stdout
     from zoo.data.load import load_dataset
-    from zoo.models import CARD
+    from zoo.models import require_free
 
-    if (options.out / CARD).exists():
-        raise ConfigError(f"--out {options.out}: a model is there already; required: another folder")
+    require_free(options.out)
     dataset = load_dataset(options.data, ferplus=options.ferplus)
     for sentence in dataset.notes:
         stderr().print(sentence, style="yellow", soft_wrap=True)
@@ -85,7 +84,14 @@ def make_ensemble(models: Sequence[str], dataset: FaceDataset, folder: Path, *, 
             f"members are {', '.join(names)}; required: each model once, and none called {folder.name}"
         )
     cards = [Card.load(place / CARD) for place in places]
-    members = [load_part(folder, name, card.weights_sha256) for name, card in zip(names, cards, strict=True)]
+    members = []
+    for place, card in zip(places, cards, strict=True):
+        try:
+            members.append(load_part(folder, place.name, card.weights_sha256))
+        except WeightsError as error:
+            raise WeightsError(
+                f"{folder} would not find its member {place} ({error}); required: the ensemble beside it"
+            ) from None
     split = cards[0].data["split"]
     required = (dataset.classes, dataset.fingerprint, split["kind"], split["seed"])
     for card in cards:

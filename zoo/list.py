@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             _amount(network["macs"]),
             f"{published['accuracy']:.3f}{'' if published['comparable'] else ' *'}" if published else "–",
             "{:.4f} ({:.4f}–{:.4f})".format(ours["accuracy"], *ours["accuracy_interval"]) if ours else "–",
-            f"{ours['part']}{', drawn faces' if ours['drawn'] else ''}" if ours else "",
+            f"{ours['part']} of {ours['data']}" if ours else "",
             network["weights"] or "–",
         )
     stdout().print(table)
@@ -80,22 +80,32 @@ def list_networks(extra: Path | None = None) -> tuple[list[dict[str, Any]], list
 
     costs = {name: count(named(name)) for name in names()}
     costs |= {name: config.cost() for name, config in SIAMESE.items()}
-    found: dict[str, tuple[Path | None, Path]] = {
-        path.stem: (None, path) for path in sorted(CARDS.glob("*.json"))
-    }
-    found |= {name: (folder, folder / CARD) for name, folder in available(extra).items()}
-    cards: dict[str, tuple[Path | None, Card]] = {}
+    cards: dict[Path, Card] = {}
     troubles = []
-    for name, (folder, path) in found.items():
-        try:
-            cards[name] = (folder, Card.load(path))
-        except WeightsError as error:
-            troubles.append(str(error))
+    saved = available(extra)
+    shipped = [path for name in costs for path in (SHIPPED / name / CARD, CARDS / f"{name}.json")]
+    for path in [*(folder / CARD for folder in saved.values()), *filter(Path.is_file, shipped)]:
+        if path not in cards:
+            try:
+                cards[path] = Card.load(path)
+            except WeightsError as error:
+                troubles.append(str(error))
 
-    def entry(name: str, cost: Cost) -> dict[str, Any]:
-        published = PUBLISHED_FIGURES.get(name)
-        folder, card = cards.get(name, (None, None))
-        weights = None if folder is None else "shipped" if folder.parent == SHIPPED else str(folder)
+    def is_published(name: str, card: Card) -> bool:
+        return name in names() and card.config == named(name).to_json()
+
+    published = {
+        name: path
+        for path, card in reversed(cards.items())  # a model of one's own comes first
+        if is_published(name := path.stem if path.parent == CARDS else path.parent.name, card)
+    }
+
+    def entry(name: str, cost: Cost, path: Path | None) -> dict[str, Any]:
+        reported = PUBLISHED_FIGURES.get(name) if path is None or path == published.get(name) else None
+        card = cards[path] if path else None
+        weights = None
+        if path and path.parent != CARDS:
+            weights = "shipped" if path.is_relative_to(SHIPPED) else str(path.parent)
         recipe = {} if name in SIAMESE else card.recipe if card else vars(recipe_for(name))
         # A pass back costs two forward, and a multiply–accumulate is two operations.
         pflop = 6 * cost.macs * _FER2013_FACES * recipe.get("epochs", 0) / 1e15
@@ -104,16 +114,17 @@ def list_networks(extra: Path | None = None) -> tuple[list[dict[str, Any]], list
             "parameters": cost.parameters,
             "macs": cost.macs,
             "training_pflop": round(pflop, 3) or None,
-            "published": vars(published) if published else None,
+            "published": vars(reported) if reported else None,
             "ours": card and _ours(card),
             "weights": weights,
         }
 
     order = [*PUBLISHED_FIGURES, *(name for name in costs if name not in PUBLISHED_FIGURES)]
-    networks = [entry(name, costs[name]) for name in order if name in costs]
-    for name, (_, card) in cards.items():
-        if name not in costs:
-            networks.append(entry(name, Cost(card.parameters, card.macs)))
+    networks = [entry(name, costs[name], published.get(name)) for name in order if name in costs]
+    for name, folder in saved.items():
+        path = folder / CARD
+        if path in cards and published.get(name) != path:
+            networks.append(entry(name, Cost(cards[path].parameters, cards[path].macs), path))
     return networks, troubles
 
 

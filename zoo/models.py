@@ -13,11 +13,12 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from zoo.card import Card
-from zoo.errors import WeightsError
+from zoo.errors import ConfigError, WeightsError
 
 __all__ = [
     "CARD",
     "CARDS",
+    "COMPARISON_CARD",
     "MODELS",
     "SHIPPED",
     "WEIGHTS",
@@ -26,12 +27,14 @@ __all__ = [
     "join_models",
     "load_part",
     "load_model",
+    "require_free",
     "resolve",
     "save_ensemble",
     "save_model",
 ]
 
 CARD = "card.json"
+COMPARISON_CARD = "comparison.json"
 WEIGHTS = "weights.safetensors"
 SHIPPED = Path(__file__).parent / "weights"
 # NAME.json each: cards of networks that were trained and measured like those that ship, with weights that are
@@ -71,6 +74,23 @@ def resolve(name_or_folder: str | Path, *, extra: Path | None = None) -> Path:
         f"model {str(name_or_folder)!r} is not a saved model{hint if large else ''}; required: a folder with "
         f"{CARD}, or one of: {known}"
     )
+
+
+def require_free(folder: Path, *, resuming: bool = False) -> None:
+    """See that a model can be saved as a folder: it has a name, which is the model's, and holds none yet.
+
+    Args:
+        resuming: what is there may be the same model.
+
+    Raises:
+        ConfigError: it has no name, or holds a model.
+    """
+    if folder.name in ("", ".."):
+        raise ConfigError(f"--out is {folder}; required: a folder with a name, which is the model's")
+    if not resuming and any((folder / card).exists() for card in (CARD, COMPARISON_CARD)):
+        raise ConfigError(
+            f"{folder}: a model is there already; required: another folder with --out, or its removal"
+        )
 
 
 def save_model(folder: Path, network: nn.Module, card: Card) -> Card:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from zoo.card import Card
     from zoo.data.dataset import FaceDataset, Split
     from zoo.networks import NetworkConfig
+    from zoo.training.pretrained import Start
     from zoo.training.recipe import Recipe
 
 __all__ = ["main"]
@@ -36,20 +37,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.repeats < 1:
         raise ConfigError(f"--repeats is {options.repeats}; required: at least 1")
-    if options.out and options.out.name in ("", ".."):
-        raise ConfigError(f"--out is {options.out}; required: a folder with a name, which is the model's")
 
     from zoo.console import stderr, stdout
     from zoo.data.load import load_dataset
     from zoo.data.split import make_split
+    from zoo.models import require_free
     from zoo.training.device import pick_device
-    from zoo.training.options import changed, choose_network, choose_recipe
+    from zoo.training.options import changed, choose_network, choose_recipe, recipe_of
 
+    saved = options.pretrained if options.pretrained not in (None, _IMAGENET) else None
     label, config, own = choose_network(options.name)
     config = changed(config, options.network)
-    saved = options.pretrained if options.pretrained not in (None, _IMAGENET) else None
     kind = options.recipe or ("fine_tuning" if saved else "best")
-    recipe = choose_recipe(kind, label, own)
+    recipe = choose_recipe(kind, label.removesuffix("-again"), recipe_of(saved) if saved else own)
+    if saved:
+        label = f"{label.removesuffix('-again')}-tuned"
     if options.ferplus:
         recipe = dataclasses.replace(recipe, soft_labels=True)
     recipe = changed(recipe, options.set)
@@ -57,6 +59,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         recipe = dataclasses.replace(recipe, epochs=options.epochs)
     if options.seed is not None:
         recipe = dataclasses.replace(recipe, seed=options.seed)
+    out = options.out or Path("models") / label
+    require_free(out, resuming=True)
+    seeds = range(recipe.seed, recipe.seed + options.repeats)
+    folders = [out] if len(seeds) == 1 else [out.with_name(f"{out.name}-seed{seed}") for seed in seeds]
+    recipes = [dataclasses.replace(recipe, seed=seed) for seed in seeds]
+    for folder in folders:
+        require_free(folder, resuming=options.resume)
     device = pick_device(options.device)
     dataset = load_dataset(options.data, ferplus=options.ferplus)
     split = make_split(dataset, kind=options.split, seed=options.split_seed)
@@ -65,22 +74,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     for sentence in (*dataset.notes, *split.notes):
         console.print(sentence, style="yellow")
 
-    out = options.out or Path("models") / (f"{Path(options.name).stem}-tuned" if saved else label)
     begun = f", begun with the weights of {saved}" if saved else ""
     note = f"{label}, {Path(kind).stem} recipe{begun}"
     cards: list[Card] = []
-    for seed in range(recipe.seed, recipe.seed + options.repeats):
+    for folder, seeded in zip(folders, recipes, strict=True):
         run = _Run(
             config,
-            dataclasses.replace(recipe, seed=seed),
+            seeded,
             dataset,
             split,
-            folder=out if options.repeats == 1 else out.with_name(f"{out.name}-seed{seed}"),
+            folder=folder,
             device=device,
+            pretrained=options.pretrained,
             note=note,
         )
         try:
-            cards.append(run.train(console, resume=options.resume, pretrained=options.pretrained))
+            cards.append(run.train(console, resume=options.resume))
         except KeyboardInterrupt:
             if run.checkpoint.exists() or cards:
                 again = shlex.join([*arguments, *([] if options.resume else ["--resume"])])
@@ -144,19 +153,22 @@ class _Run:
     split: Split
     folder: Path
     device: torch.device
+    pretrained: str | None
     note: str
 
     @property
     def checkpoint(self) -> Path:
         return self.folder.with_name(f"{self.folder.name}.checkpoint")
 
-    def train(self, console: Console, *, resume: bool, pretrained: str | None) -> Card:
+    def train(self, console: Console, *, resume: bool) -> Card:
         from zoo.console import progress_bar
         from zoo.data.dataset import FACE_SIZE
+        from zoo.models import require_free
         from zoo.training.loop import DivergedError, EpochResult
         from zoo.training.session import train_and_save
 
-        finished = self._finished() if resume else None
+        start = self._start(console)
+        finished = self._finished(start) if resume else None
         if finished:
             console.print(f"{self.folder} is finished already")
             return finished
@@ -165,7 +177,8 @@ class _Run:
                 f"{self.checkpoint}: an interrupted run is kept there; required: --resume to go on with it, "
                 "or its removal to begin anew"
             )
-        start = self._start(console, pretrained)
+        if not self.checkpoint.exists():
+            require_free(self.folder)
         with progress_bar(console) as bar:
             task = bar.add_task(self.folder.name, total=self.recipe.epochs, status="")
 
@@ -203,7 +216,7 @@ class _Run:
                     f"{self.folder.name}: {error}; required: a learning_rate below {rate}"
                 ) from None
 
-    def _finished(self) -> Card | None:
+    def _finished(self, start: Start | None) -> Card | None:
         """The card of the same run, if it came to its end before."""
         from zoo.card import Card
         from zoo.models import CARD
@@ -211,25 +224,25 @@ class _Run:
         if self.checkpoint.exists() or not (self.folder / CARD).is_file():
             return None
         card = Card.load(self.folder / CARD)
-        kept = (card.config, card.recipe, card.data["fingerprint"])
-        asked = (self.config.to_json(), self.recipe.to_json(), self.dataset.fingerprint)
-        return card if kept == asked else None
+        data = card.data
+        kept = (data["fingerprint"], data["split"]["kind"], data["split"]["seed"], data.get("pretrained"))
+        asked = (self.dataset.fingerprint, self.split.kind, self.split.seed, start.origin if start else None)
+        same = (card.config, card.recipe) == (self.config.to_json(), self.recipe.to_json())
+        return card if same and kept == asked else None
 
-    def _start(self, console: Console, pretrained: str | None) -> dict[str, torch.Tensor] | None:
+    def _start(self, console: Console) -> Start | None:
         from zoo.networks.imagenet import imagenet_start
-        from zoo.training.pretrained import saved_start
+        from zoo.training.pretrained import Start, saved_start
 
-        if pretrained is None:
+        if self.pretrained is None:
             return None
-        if pretrained != _IMAGENET:
-            start, notes = saved_start(
-                pretrained, self.config, self.dataset, self.split, seed=self.recipe.seed
-            )
-            for sentence in notes:
+        if self.pretrained != _IMAGENET:
+            start = saved_start(self.pretrained, self.config, self.dataset, self.split, seed=self.recipe.seed)
+            for sentence in start.notes:
                 console.print(sentence, style="yellow", soft_wrap=True)
             return start
         try:
-            return imagenet_start(self.config, seed=self.recipe.seed)
+            return Start(imagenet_start(self.config, seed=self.recipe.seed), {"model": _IMAGENET})
         except WeightsError as error:
             console.print(f"{error}: training from scratch instead", style="yellow", soft_wrap=True)
             return None

@@ -45,6 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     from zoo.console import progress_bar, stderr, stdout
     from zoo.evaluate_pairs import figures_table
+    from zoo.models import require_free
     from zoo.networks.siamese import SIAMESE
     from zoo.training.device import pick_device
     from zoo.training.options import changed
@@ -52,6 +53,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     from zoo.training.pair_fit import HeldOut
     from zoo.training.pairs import PairTrainer
 
+    folder = options.out or Path("models") / f"{Path(options.backbone).name}-compare"
+    require_free(folder)
+    checkpoint = folder.with_name(f"{folder.name}.checkpoint")
+    if checkpoint.exists() and not options.resume:
+        raise ConfigError(
+            f"{checkpoint}: an interrupted run is kept there; required: --resume to go on with it, or its "
+            "removal to begin anew"
+        )
     console, device = stderr(), pick_device(options.device)
     published = options.backbone in SIAMESE
     recipe = changed(_recipe(published), options.set)
@@ -73,14 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         frozen=published or options.frozen,
         views=options.views,
     )
-    folder = options.out or Path("models") / f"{Path(options.backbone).name}-compare"
     backbone = _link(folder, options.backbone) if options.linked else None
-    checkpoint = folder.with_name(f"{folder.name}.checkpoint")
-    if checkpoint.exists() and not options.resume:
-        raise ConfigError(
-            f"{checkpoint}: an interrupted run is kept there; required: --resume to go on with it, or its "
-            "removal to begin anew"
-        )
     try:
         with progress_bar(console) as bar:
             task = bar.add_task(
@@ -94,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 preprocess,
                 device=device,
                 checkpoint=checkpoint,
-                identity={"config": config.to_json()},
+                identity={"config": config.to_json(), "backbone": backbone},
                 on_features=lambda done, total: bar.update(task, completed=done, total=total),
             )
         held = HeldOut(held_rows, options.split, options.split_seed, options.held_out, seen)
@@ -169,6 +171,8 @@ def _check(options: argparse.Namespace, recipe: Recipe, published: bool) -> None
     Raises:
         ConfigError: something is.
     """
+    from zoo.data.dataset import FACE_SIZE
+
     fixed = published or options.frozen
     if options.linked and not options.frozen:
         raise ConfigError("--linked: the backbone's weights will change; required: --frozen with it")
@@ -177,7 +181,7 @@ def _check(options: argparse.Namespace, recipe: Recipe, published: bool) -> None
             f"--classification is {options.classification}; required: no such option with a frozen backbone "
             "or with lists of pairs or triplets, where no labels are trained with"
         )
-    unused = {"teacher": "", "mixup": 0.0}
+    unused = {"teacher": "", "mixup": 0.0, "start_resolution": FACE_SIZE}
     for name, value in unused.items():
         if getattr(recipe, name) != value:
             raise ConfigError(

@@ -284,6 +284,15 @@ def test_ten_networks_are_trained_before_tpe_begins_and_all_are_within_the_limit
     assert sorted(set(learnt)) == list(range(12, 20))
 
 
+def test_where_hardly_a_network_fits_the_slimmest_is_trained() -> None:
+    limits = Limits(600_000)
+    space = SearchSpace(7, limits, epochs=4, faces=1000, seed=0, soft_labels=False)
+    study = optuna.create_study(sampler=make_sampler(0, 0, 0, space=space))
+    proposals = [space.suggest(study.ask()) for _ in range(2)]
+    assert all(limits.allow(count(proposal.config)) for proposal in proposals)
+    assert proposals[0].fingerprint != proposals[1].fingerprint
+
+
 @pytest.mark.parametrize(("pruner", "kind"), [("halving", "Halving"), ("median", "Median"), ("none", "Nop")])
 def test_pruners_have_their_names(pruner: str, kind: str) -> None:
     assert type(make_pruner(settings(pruner=pruner))).__name__.strip("_").removesuffix("Pruner") == kind

@@ -152,6 +152,34 @@ def test_a_linked_backbone_stays_in_its_own_model(trained):
     shutil.rmtree(models / "shared")
 
 
+def test_no_model_is_overwritten_by_a_comparison_network(trained):
+    folder = trained.parent / "classifier"
+    train_small(folder, widths=(4, 8), epochs=1)
+    for out in ("models/classifier", "models/one"):
+        with pytest.raises(ConfigError, match=f"{out}: a model is there already"):
+            train(["--backbone", "classifier", *DATA, *SHORT, "--frozen", "--linked", "--out", out])
+    load_model(folder)
+    with pytest.raises(ConfigError, match="a folder with a name"):
+        train(["--backbone", "classifier", *DATA, *SHORT, "--out", "."])
+
+
+def test_a_linked_run_goes_on_only_with_the_backbone_that_it_began_with(trained, monkeypatch):
+    models = trained.parent
+    train_small(models / "moved", widths=(4, 8), epochs=1)
+    arguments = ["--backbone", "moved", *DATA, *SHORT, "--frozen", "--linked", "--out", "models/half"]
+
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("zoo.training.pair_fit.save_trained_comparison", interrupted)
+        assert train(arguments) == 130
+    shutil.rmtree(models / "moved")
+    train_small(models / "moved", widths=(4, 8), epochs=1, seed=3)
+    with pytest.raises(ConfigError, match="belongs to a run with another backbone"):
+        train([*arguments, "--resume"])
+
+
 def test_a_saved_model_comes_before_a_published_network_of_its_name(trained, capsys):
     folder = trained.parent / "emotionnet"
     train_small(folder, widths=(4, 8), epochs=1)
@@ -170,6 +198,7 @@ def test_a_saved_model_comes_before_a_published_network_of_its_name(trained, cap
         (["--backbone", "tiny.json", "--pairs", "50", "--classification", "2"], "--classification is 2.0"),
         (["--backbone", "tiny.json", "--linked"], "--linked: the backbone's weights will change"),
         (["--backbone", "tiny.json", "--set", "mixup=0.2"], "mixup is 0.2; required: 0.0"),
+        (["--backbone", "tiny.json", "--set", "start_resolution=32"], "start_resolution is 32; required: 48"),
         (["--backbone", "tiny.json", "--set", "balance=weighted"], "balance is 'weighted'"),
     ],
 )

@@ -176,6 +176,21 @@ def test_weights_that_do_not_fit_are_refused(options: list[str], words: str) -> 
         train.main([*options, "--data", "fer2013.csv", "--device", "cpu", "--epochs", "1"])
 
 
+def test_no_model_is_overwritten() -> None:
+    for resume in ([], ["--resume"]):
+        with pytest.raises(ConfigError, match="models/tiny0: a model is there already"):
+            train.main(_train("--epochs", "3", "--seed", "0", "--out", "models/tiny0", *resume))
+    with pytest.raises(ConfigError, match=r"--out is \.; required: a folder with a name"):
+        train.main(_train("--repeats", "2", "--out", "."))
+
+
+def test_a_model_of_another_split_is_not_the_run_that_is_resumed() -> None:
+    options = ("--epochs", "2", "--seed", "0", "--out", "models/tiny0", "--resume")
+    assert train.main(_train(*options)) == 0
+    with pytest.raises(ConfigError, match="models/tiny0: a model is there already"):
+        train.main(_train(*options, "--split", "random"))
+
+
 @pytest.fixture
 def votes(tmp_path: Path) -> Path:
     """FER+ votes for fer2013.csv: seven of ten for the label, three for the next one."""
@@ -242,6 +257,24 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(place: Path) -> None:
         (["eda_cnn", "--device", "tpu"], DeviceError, "'tpu' is unknown"),
         (["eda_cnn", "--device", "cpu", "--data", "absent.csv"], DataError, "absent.csv: no such file"),
         (["tiny.json", "--data", "fer2013.csv", "--pretrained"], ConfigError, "no ImageNet weights"),
+        (
+            ["tiny.json", "--data", "fer2013.csv", "--set", "learning_rate=Infinity"],
+            ConfigError,
+            "learning_rate is inf; required: a finite number",
+        ),
+        (
+            ["tiny.json", "--data", "fer2013.csv", "--seed", "2147483647", "--repeats", "2"],
+            ConfigError,
+            "seed is 2147483648",
+        ),
+        (
+            [
+                *("tiny.json", "--data", "fer2013.csv", "--set", "batch_size=1"),
+                *("--network", "linear=[4]", "--network", "head_norm=batch"),
+            ],
+            ConfigError,
+            "batch_size is 1; required: at least 2",
+        ),
     ],
 )
 def test_bad_options_end_before_training(options: list[str], error: type[Exception], words: str) -> None:
@@ -474,6 +507,15 @@ def test_the_list_has_every_network_and_the_saved_models(capsys: pytest.CaptureF
     # 40 epochs of 28,709 faces, 6 operations for each of r1's 12.6 G multiply–accumulates.
     assert networks["r1"]["training_pflop"] == pytest.approx(6 * 12.6e9 * 28_709 * 40 / 1e15, rel=0.01)
     assert networks["siamese_resnet18"]["training_pflop"] is None
+
+
+def test_a_network_of_other_classes_is_not_the_published_one(classes: str, tmp_path: Path) -> None:
+    options = ["--data", classes, "--device", "cpu", "--epochs", "1"]
+    assert train.main(["simple_conv", *options, "--out", str(tmp_path / "simple_conv")]) == 0
+    published, own = (n for n in listing.list_networks(tmp_path)[0] if n["name"] == "simple_conv")
+    assert (published["weights"], published["parameters"]) == ("shipped", 63_623)
+    assert own["published"] is None and own["ours"]["data"] == "classes"
+    assert own["weights"] == str(tmp_path / "simple_conv") and own["parameters"] < 63_623
 
 
 def test_the_scoreboard_has_a_cell_for_every_heading(capsys: pytest.CaptureFixture[str]) -> None:

@@ -95,6 +95,6 @@ def config_from_json(values: dict[str, Any]) -> NetworkConfig:
         ConfigError: the family or a field is unknown, or a value is one that it cannot have.
     """
     family = values.get("family")
-    if family not in _FAMILIES:
+    if not isinstance(family, str) or family not in _FAMILIES:
         raise ConfigError(f"network family {family!r} is unknown; known are {', '.join(_FAMILIES)}")
     return _FAMILIES[family].config.from_json(values)

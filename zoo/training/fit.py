@@ -72,6 +72,7 @@ def save_trained(
             "fingerprint": dataset.fingerprint,
             "split": {"kind": split.kind, "seed": split.seed, "rows": sizes},
             "soft_labels": trainer.soft_labels,
+            **({"pretrained": trainer.origin} if trainer.origin else {}),
         },
         recipe=trainer.recipe.to_json(),
         history=[asdict(result) for result in trainer.history],

@@ -23,7 +23,8 @@ from zoo.training.checkpoint import load_checkpoint, save_checkpoint
 from zoo.training.device import autocast, pick_precision
 from zoo.training.evaluate import measure
 from zoo.training.optimization import Plateau, PlateauState, WeightAverage, make_optimizer
-from zoo.training.recipe import Recipe, learning_rate_factor, resolution
+from zoo.training.pretrained import Start
+from zoo.training.recipe import Recipe, learning_rate_factor, resolution, resolutions
 from zoo.training.teacher import Teacher
 
 __all__ = ["DivergedError", "EpochResult", "Trainer"]
@@ -63,7 +64,7 @@ class Trainer:
         config: its `classes` must be those of the data set.
         checkpoint: where to keep the state after every epoch; a matching checkpoint there is resumed.
         precision: None picks what suits the device.
-        start: weights to begin with instead of a fresh initialisation, as `state_dict()` gives them.
+        start: weights to begin with instead of a fresh initialisation.
 
     Raises:
         ConfigError: the config or the teacher doesn't fit the data set, the network takes no smaller faces
@@ -81,7 +82,7 @@ class Trainer:
         device: torch.device,
         checkpoint: Path | None = None,
         precision: torch.dtype | None = None,
-        start: dict[str, Tensor] | None = None,
+        start: Start | None = None,
     ) -> None:
         if config.classes != len(dataset.classes):
             raise ConfigError(
@@ -90,6 +91,7 @@ class Trainer:
         self.config, self.recipe, self.device = config, recipe, device
         self.mean, self.std = channel_statistics(dataset.faces[split.train], config.channels)
         self.preprocess = Preprocess(config.channels, self.mean, self.std).to(device)
+        self.origin = start.origin if start else None
         self.history: list[EpochResult] = []
         self._answers: np.ndarray | None = None
         self._precision = pick_precision(device) if precision is None else precision
@@ -99,7 +101,7 @@ class Trainer:
         torch.manual_seed(recipe.seed)
         network = build(config)
         if start is not None:
-            network.load_state_dict(start)
+            network.load_state_dict(start.weights)
         self.network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._average = WeightAverage(self.network, recipe.average) if recipe.average else None
         self._batches = TrainingBatches(
@@ -126,8 +128,7 @@ class Trainer:
                 )
             self._teacher = Teacher(
                 recipe.teacher,
-                dataset.classes,
-                dataset.fingerprint,
+                dataset,
                 split,
                 device=device,
                 precision=self._precision,
@@ -142,6 +143,7 @@ class Trainer:
             "recipe": recipe.to_json(),
             "data": dataset.fingerprint,
             "teachers": self._teacher.digests if self._teacher else None,
+            "pretrained": self.origin,
             "train": int(np.bitwise_xor.reduce(split.train * 2654435761 % (1 << 32), initial=0)),
         }
         self._resume()
@@ -157,9 +159,10 @@ class Trainer:
 
     @property
     def soft_labels(self) -> bool:
-        """Whether annotators' votes had a part in the targets, a teacher's included."""
+        """Whether annotators' votes had a part in the targets, those of a teacher or of a start included."""
         votes = self.recipe.soft_labels and self._has_votes
-        return votes or (self._teacher is not None and self._teacher.soft_labels)
+        begun = self.origin is not None and self.origin.get("data", {}).get("soft_labels", False)
+        return votes or begun or (self._teacher is not None and self._teacher.soft_labels)
 
     @property
     def seconds(self) -> float:
@@ -325,16 +328,20 @@ class Trainer:
         return rate, float(loss_sum) / steps, int(right) / (steps * self._batches.batch_size), cut
 
     def _require_small_faces(self) -> None:
-        size = self.recipe.start_resolution
-        images = torch.zeros(2, len(self.config.channels), size, size, device=self.device)
-        try:
-            with torch.no_grad():
-                self.network.eval()(images)
-        except RuntimeError as error:
+        start, reason = self.recipe.start_resolution, ""
+        for size in resolutions(start):
+            images = torch.zeros(2, len(self.config.channels), size, size, device=self.device)
+            try:
+                with torch.no_grad():
+                    self.network.eval()(images)
+            except RuntimeError as error:
+                reason = reason or first_line(error)
+                continue
+            if size == start:
+                return
             raise ConfigError(
-                f"start_resolution is {size}; required for this network: {FACE_SIZE}, as it takes no other "
-                f"size ({first_line(error)})"
-            ) from None
+                f"start_resolution is {start}; required for this network: {size} at least ({reason})"
+            )
 
     def _evaluated(self) -> dict[str, Tensor]:
         return self._average.state if self._average else self.network.state_dict()

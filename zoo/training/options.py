@@ -14,7 +14,7 @@ from zoo.networks import NetworkConfig, config_from_json, named, names
 from zoo.training.recipe import Recipe
 from zoo.training.recipes import fine_tuning, recipe_for
 
-__all__ = ["changed", "choose_network", "choose_recipe"]
+__all__ = ["changed", "choose_network", "choose_recipe", "recipe_of"]
 
 _Config = TypeVar("_Config", NetworkConfig, Recipe)
 
@@ -58,7 +58,7 @@ def choose_recipe(kind: str, network: str, own: Recipe | None) -> Recipe:
         kind: `best`, `published`, `fine_tuning` (the best one, see `fine_tuning`), or a JSON file with a
             recipe.
         network: name of the network.
-        own: what `best` is for a saved model.
+        own: what `best` is for a saved model, or one that another begins with.
 
     Raises:
         ConfigError: the word stands for nothing, or the file holds no recipe.
@@ -73,6 +73,15 @@ def choose_recipe(kind: str, network: str, own: Recipe | None) -> Recipe:
         return recipe_for(network, kind)
     best = own or recipe_for(network)
     return best if kind == "best" else fine_tuning(best)
+
+
+def recipe_of(name: str) -> Recipe:
+    """The recipe that trained a saved model.
+
+    Raises:
+        WeightsError: there is no such model.
+    """
+    return Recipe.from_json(Card.load(resolve(name) / CARD).recipe)
 
 
 def changed(config: _Config, changes: Sequence[str]) -> _Config:

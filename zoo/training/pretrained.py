@@ -1,31 +1,70 @@
-"""The weights of a saved model as the beginning of a training (fine-tuning); trains nothing."""
+"""What a training may begin with: another model's weights, and what that model has seen; trains nothing."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from zoo.card import Card
 from zoo.data.dataset import FaceDataset, Split
 from zoo.errors import ConfigError
 from zoo.models import is_ensemble, load_model, resolve
 from zoo.networks import NetworkConfig, build
 
-__all__ = ["saved_start"]
+__all__ = ["Start", "learned_apart", "saved_start"]
 
 
-def saved_start(
-    name: str, config: NetworkConfig, dataset: FaceDataset, split: Split, *, seed: int
-) -> tuple[dict[str, Tensor], list[str]]:
-    """A network's state with the weights of a saved model, but for a classifier of other classes.
+@dataclass(frozen=True)
+class Start:
+    """Weights to begin with.
+
+    Attributes:
+        weights: as `state_dict()` of the network gives them.
+        origin: where they come from, plain values for the card: `model`, and for a saved one its
+            `weights_sha256` and `data`.
+        notes: sentences for whoever reads the figures.
+    """
+
+    weights: dict[str, Tensor]
+    origin: dict[str, Any]
+    notes: tuple[str, ...] = ()
+
+
+def learned_apart(data: dict[str, Any], dataset: FaceDataset, split: Split) -> bool | None:
+    """Whether a saved model learned from none of the faces that are held out here; None if none can tell.
+
+    PublicTest of FER2013 is the same faces wherever it lies. All other parts are drawn, and known to be the
+    same only for the same rows, kind of split and seed. Of data of one name other rows may overlap.
+
+    Args:
+        data: the field of the model's card.
+        dataset, split: of the training to come.
+    """
+    own = data["split"]
+    public = {own["kind"], split.kind} == {"official"} and (
+        [*own["rows"]][1] == split.names[1] == "PublicTest"
+    )
+    equal = (data["fingerprint"], own["kind"], own["seed"]) == (dataset.fingerprint, split.kind, split.seed)
+    apart: bool | None = True
+    if not (public or equal):
+        related = data["fingerprint"] == dataset.fingerprint or data["name"] == dataset.name
+        apart = False if related else None
+    before = data.get("pretrained", {}).get("data")
+    earlier = learned_apart(before, dataset, split) if before else True
+    return False if False in (apart, earlier) else None if None in (apart, earlier) else True
+
+
+def saved_start(name: str, config: NetworkConfig, dataset: FaceDataset, split: Split, *, seed: int) -> Start:
+    """The weights of a saved model, but for a classifier of other classes.
 
     Args:
         name: of the model, or its folder.
         config: of the network that is to be trained.
         dataset, split: what it will learn from and be measured on.
         seed: of a fresh classifier.
-
-    Returns:
-        What `state_dict()` of the network gives, and sentences for whoever reads the figures.
 
     Raises:
         WeightsError: there is no such model, or it was altered.
@@ -36,12 +75,10 @@ def saved_start(
         raise ConfigError(
             f"model {name!r} is an ensemble, whose networks have weights; required: one network"
         )
-    kind, own_seed = card.data["split"]["kind"], card.data["split"]["seed"]
-    same_data = card.data["fingerprint"] == dataset.fingerprint
-    if same_data and (kind != split.kind or (kind == "random" and own_seed != split.seed)):
+    apart = learned_apart(card.data, dataset, split)
+    if apart is False:
         raise ConfigError(
-            f"model {name!r} learned from faces that select this network; required: --split {kind}"
-            + (f" --split-seed {own_seed}" if kind == "random" else "")
+            f"model {name!r} learned from faces that select this network; required: {_own_split(card)}"
         )
     torch.manual_seed(seed)
     state = build(config).state_dict()
@@ -54,12 +91,20 @@ def saved_start(
             f"python -m zoo.train {name} --pretrained {name}"
         )
     notes = []
-    # The same shapes may still mean other classes, and the official split is the same wherever it lies.
+    # The same shapes may still mean other classes.
     if card.classes != dataset.classes:
         other = [key for key in state if key.startswith("classifier.")]
         notes.append(f"its classifier begins anew: {name} knows {', '.join(card.classes)}")
-    if not same_data and (kind, split.kind) != ("official", "official"):
+    if apart is None:
         notes.append(
             f"{name} learned from {card.data['name']}: figures are too good if its faces are among those here"
         )
-    return {key: state[key] if key in other else taken[key] for key in state}, notes
+    weights = {key: state[key] if key in other else taken[key] for key in state}
+    origin = {"model": card.name, "weights_sha256": card.weights_sha256, "data": card.data}
+    return Start(weights, origin, tuple(notes))
+
+
+def _own_split(card: Card) -> str:
+    split = card.data["split"]
+    seed = "" if [*split["rows"]][1] == "PublicTest" else f" --split-seed {split['seed']}"
+    return f"--split {split['kind']}{seed} on the data that it was trained on, or other data"

@@ -12,7 +12,7 @@ from zoo.data.balance import BALANCES
 from zoo.data.dataset import FACE_SIZE
 from zoo.networks.config import require, require_choice, require_types
 
-__all__ = ["OPTIMIZERS", "SCHEDULES", "Recipe", "learning_rate_factor", "resolution"]
+__all__ = ["OPTIMIZERS", "SCHEDULES", "Recipe", "learning_rate_factor", "resolution", "resolutions"]
 
 OPTIMIZERS = ("sgd", "adam", "adamw", "adadelta")
 _RESOLUTION_STEP = 8
@@ -82,6 +82,9 @@ class Recipe:
 
     def __post_init__(self) -> None:
         require_types(self)
+        for name, value in vars(self).items():
+            finite = not isinstance(value, float) or math.isfinite(value)
+            require(finite, name, value, "a finite number")
         require(self.epochs >= 1, "epochs", self.epochs, "at least 1")
         require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
         require_choice("optimizer", self.optimizer, OPTIMIZERS)
@@ -170,6 +173,11 @@ def resolution(recipe: Recipe, epoch: int) -> int:
     Args:
         epoch: counted from 0.
     """
-    sizes = [*range(recipe.start_resolution, FACE_SIZE, _RESOLUTION_STEP)]
+    sizes = resolutions(recipe.start_resolution)[:-1]
     small = recipe.full_resolution_from * recipe.epochs
     return sizes[int(epoch / small * len(sizes))] if sizes and epoch < small else FACE_SIZE
+
+
+def resolutions(start: int) -> list[int]:
+    """The sizes of faces that a training from `start` pixels a side goes through."""
+    return [*range(start, FACE_SIZE + 1, _RESOLUTION_STEP)]

@@ -8,15 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from zoo.card import Card
 from zoo.data.dataset import FACE_SIZE, FaceDataset, Split
-from zoo.errors import DeviceError
+from zoo.errors import ConfigError, DeviceError
 from zoo.networks import NetworkConfig
 from zoo.training.device import is_out_of_memory
 from zoo.training.fit import save_trained
 from zoo.training.loop import EpochResult, Trainer
+from zoo.training.pretrained import Start
 from zoo.training.recipe import Recipe, resolution
 
 __all__ = ["train_and_save"]
@@ -34,7 +34,7 @@ def train_and_save(
     on_epoch: Callable[[EpochResult, int, float], None] | None = None,
     on_step: Callable[[float], None] | None = None,
     deadline: float | None = None,
-    start: dict[str, Tensor] | None = None,
+    start: Start | None = None,
     note: str = "",
     study: str | None = None,
     trial: int | None = None,
@@ -52,7 +52,7 @@ def train_and_save(
         deadline: on the clock of `time.monotonic()`. After every epoch the schedule is planned anew for the
             epochs that fit, where not all do, and the model of the best epoch is saved before the deadline.
             A deadline shorter than about one twentieth of an epoch cannot be kept.
-        start: weights to begin with, as `state_dict()` gives them.
+        start: weights to begin with.
         note, study, trial: for the card.
 
     Returns:
@@ -80,6 +80,12 @@ def train_and_save(
         card = save_trained(
             folder, trainer, dataset, split, note=note, study=study, trial=trial, pictures=True
         )
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise ConfigError(
+            f"batch_size is {recipe.batch_size}; required: at least 2, as the network normalises by batches"
+        ) from None
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from zoo.data.channels import Preprocess
-from zoo.data.dataset import Split
+from zoo.data.dataset import FaceDataset, Split
 from zoo.errors import ConfigError
 from zoo.models import load_model, resolve
 from zoo.training.device import autocast
+from zoo.training.pretrained import learned_apart
 
 __all__ = ["Teacher"]
 
@@ -21,8 +22,7 @@ class Teacher:
 
     Args:
         names: names or folders of saved models, joined by `+`.
-        classes: of the network that is to learn.
-        split: the faces that it will learn from and be measured on.
+        dataset, split: the faces that the network will learn from and be measured on.
 
     Raises:
         WeightsError: there is no such model, or it was altered.
@@ -32,8 +32,7 @@ class Teacher:
     def __init__(
         self,
         names: str,
-        classes: tuple[str, ...],
-        fingerprint: str,
+        dataset: FaceDataset,
         split: Split,
         *,
         device: torch.device,
@@ -45,16 +44,20 @@ class Teacher:
         self.soft_labels = False
         for name in names.split("+"):
             network, card = load_model(resolve(name))
-            if card.classes != classes:
+            if card.classes != dataset.classes:
                 raise ConfigError(
-                    f"teacher {name!r} knows {', '.join(card.classes)}; required: {', '.join(classes)}"
+                    f"teacher {name!r} knows {', '.join(card.classes)}; required: "
+                    + ", ".join(dataset.classes)
                 )
-            own = (card.data["split"]["kind"], card.data["split"]["seed"], card.data["fingerprint"])
-            if own[0] != split.kind or (split.kind == "random" and own[1:] != (split.seed, fingerprint)):
+            if not learned_apart(card.data, dataset, split):
                 raise ConfigError(
                     f"teacher {name!r} learned from other parts of the data, perhaps from faces that select "
                     f"this network; required: a teacher trained with --split {split.kind}"
-                    + (f" --split-seed {split.seed} on the same data" if split.kind == "random" else "")
+                    + (
+                        ""
+                        if split.names[1] == "PublicTest"
+                        else f" --split-seed {split.seed} on the same data"
+                    )
                 )
             preprocess = Preprocess(card.channels, card.mean, card.std).to(device)
             network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]

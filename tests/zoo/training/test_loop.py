@@ -26,6 +26,7 @@ from zoo.training.checkpoint import load_checkpoint
 from zoo.training.evaluate import measure
 from zoo.training.loop import DivergedError, EpochResult, Trainer
 from zoo.training.optimization import WeightAverage
+from zoo.training.pretrained import Start
 from zoo.training.recipe import OPTIMIZERS, Recipe
 
 DATASET = tiny_dataset()
@@ -223,11 +224,20 @@ def test_classes_have_to_be_those_of_the_data() -> None:
 
 
 def test_given_weights_are_where_training_begins() -> None:
-    start = {
-        name: value.clone() for name, value in _trainer(replace(RECIPE, seed=5)).network.state_dict().items()
-    }
-    trainer = _trainer(start=start)
+    other = _trainer(replace(RECIPE, seed=5)).network.state_dict()
+    start = {name: value.clone() for name, value in other.items()}
+    trainer = _trainer(start=Start(start, {"model": "other"}))
     assert all(torch.equal(value, start[name]) for name, value in trainer.network.state_dict().items())
+
+
+def test_a_run_goes_on_only_from_what_it_began_with(tmp_path: Path) -> None:
+    weights = _trainer(replace(RECIPE, seed=5)).network.state_dict()
+    path = tmp_path / "run.checkpoint"
+    next(_trainer(checkpoint=path, start=Start(weights, {"model": "other"})).epochs())
+    _trainer(checkpoint=path, start=Start(weights, {"model": "other"}))
+    for start in (None, Start(weights, {"model": "another"})):
+        with pytest.raises(ConfigError, match="belongs to a run with another pretrained"):
+            _trainer(checkpoint=path, start=start)
 
 
 def test_norms_and_biases_have_no_weight_decay() -> None:
@@ -373,5 +383,5 @@ def test_faces_grow_while_a_network_trains() -> None:
 
 
 def test_a_network_of_one_size_refuses_smaller_faces() -> None:
-    with pytest.raises(ConfigError, match="start_resolution is 32; required for this network: 48"):
+    with pytest.raises(ConfigError, match="start_resolution is 32; required for this network: 48 at least"):
         _trainer(replace(RECIPE, start_resolution=32), config=replace(CONFIG, head="flatten"))

@@ -37,7 +37,8 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make(names: str, *, split: Split = SPLIT, classes: tuple[str, ...] = DATASET.classes) -> Teacher:
-    return Teacher(names, classes, DATASET.fingerprint, split, device=CPU, precision=torch.float32)
+    dataset = replace(DATASET, classes=classes)
+    return Teacher(names, dataset, split, device=CPU, precision=torch.float32)
 
 
 def test_teachers_answer_as_the_saved_models_do(teacher: Path, tmp_path: Path) -> None:

@@ -1,0 +1,52 @@
+"""What a saved model has seen, told from its card."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.zoo.training.tiny import tiny_dataset, tiny_split
+from zoo.training.pretrained import learned_apart
+
+DATASET = tiny_dataset()
+PUBLIC = tiny_split(DATASET)
+CARVED = replace(PUBLIC, names=("Training 90%", "Training 10%", "PrivateTest"))
+RANDOM = replace(PUBLIC, kind="random", names=("train", "validation", "test"))
+OURS, THEIRS = (DATASET.name, DATASET.fingerprint), ("others.csv", "f" * 16)
+
+
+def seen(
+    data: tuple[str, str], kind: str, part: str, seed: int = 0, before: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    split = {"kind": kind, "seed": seed, "rows": {"train": 9, part: 3, "test": 3}}
+    begun = {"pretrained": {"model": "first", "data": before}} if before else {}
+    return {"name": data[0], "fingerprint": data[1], "split": split, **begun}
+
+
+@pytest.mark.parametrize(
+    ("data", "split", "apart"),
+    [
+        (seen(OURS, "official", "PublicTest"), PUBLIC, True),
+        (seen(OURS, "official", "PublicTest", seed=7), PUBLIC, True),
+        (seen(THEIRS, "official", "PublicTest"), PUBLIC, True),
+        (seen(OURS, "official", "Training 10%"), CARVED, True),
+        (seen(OURS, "official", "Training 10%", seed=7), CARVED, False),
+        (seen(THEIRS, "official", "Training 10%"), CARVED, None),
+        (seen(THEIRS, "official", "Training 10%"), PUBLIC, None),
+        (seen((OURS[0], THEIRS[1]), "official", "Training 10%"), CARVED, False),
+        (seen(OURS, "random", "validation"), RANDOM, True),
+        (seen(OURS, "random", "validation", seed=7), RANDOM, False),
+        (seen((OURS[0], THEIRS[1]), "random", "validation"), RANDOM, False),
+        (seen(OURS, "random", "validation"), PUBLIC, False),
+        (seen(THEIRS, "random", "validation"), RANDOM, None),
+        (seen(THEIRS, "random", "validation", before=seen(OURS, "random", "validation", 7)), RANDOM, False),
+        (seen(OURS, "random", "validation", before=seen(THEIRS, "random", "validation")), RANDOM, None),
+        (seen(OURS, "random", "validation", before=seen(OURS, "random", "validation")), RANDOM, True),
+    ],
+)
+def test_a_model_has_learned_apart_from_what_selects_here(
+    data: dict[str, Any], split: Any, apart: bool | None
+) -> None:
+    assert learned_apart(data, DATASET, split) is apart
