@@ -242,6 +242,7 @@ def test_equal_seeds_of_other_rows_have_seen_the_held_out_faces(trained):
     ],
 )
 def test_every_way_to_train(trained, options):
+    shutil.rmtree("models/way", ignore_errors=True)
     assert train(["--backbone", "tiny.json", *DATA, *SHORT, *options, "--out", "models/way"]) == 0
     assert evaluate(["models/way", *DATA, "--pairs", "50"]) == 0
 

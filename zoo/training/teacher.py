@@ -50,14 +50,11 @@ class Teacher:
                     + ", ".join(dataset.classes)
                 )
             if not learned_apart(card.data, dataset, split):
+                public = (split.kind, split.names[1]) == ("official", "PublicTest")
+                drawn = "" if public else f" --split-seed {split.seed} on the same data"
                 raise ConfigError(
                     f"teacher {name!r} learned from other parts of the data, perhaps from faces that select "
-                    f"this network; required: a teacher trained with --split {split.kind}"
-                    + (
-                        ""
-                        if split.names[1] == "PublicTest"
-                        else f" --split-seed {split.seed} on the same data"
-                    )
+                    f"this network; required: a teacher trained with --split {split.kind}{drawn}"
                 )
             preprocess = Preprocess(card.channels, card.mean, card.std).to(device)
             network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]

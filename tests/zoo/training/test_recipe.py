@@ -81,7 +81,7 @@ def test_a_saved_network_of_another_name_gets_the_general_recipe() -> None:
         ("batch_size", 0, "at least 1"),
         ("optimizer", "lamb", "sgd, adam, adamw, adadelta"),
         ("learning_rate", 0.0, "above 0"),
-        ("learning_rate", float("nan"), "above 0"),
+        ("learning_rate", float("nan"), "a finite number"),
         ("learning_rate", "fast", "type float"),
         ("momentum", 1.0, "below 1"),
         ("weight_decay", -1e-4, "at least 0"),
