@@ -172,6 +172,7 @@ def test_tuning_goes_on_from_what_was_learnt() -> None:
     ],
 )
 def test_weights_that_do_not_fit_are_refused(options: list[str], words: str) -> None:
+    options = [*options, "--out", "models/never"]
     with pytest.raises(ConfigError, match=words):
         train.main([*options, "--data", "fer2013.csv", "--device", "cpu", "--epochs", "1"])
 
@@ -206,11 +207,11 @@ def votes(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(("changes", "soft"), [((), True), (("--set", "soft_labels=false"), False)])
 def test_votes_train_unless_the_recipe_is_told_otherwise(
-    votes: Path, changes: tuple[str, ...], soft: bool
+    votes: Path, changes: tuple[str, ...], soft: bool, tmp_path: Path
 ) -> None:
-    options = ("--ferplus", str(votes), "--epochs", "1", "--out", "models/voted", *changes)
+    options = ("--ferplus", str(votes), "--epochs", "1", "--out", str(tmp_path / "voted"), *changes)
     assert train.main(_train(*options)) == 0
-    card = Card.load(Path("models/voted/card.json"))
+    card = Card.load(tmp_path / "voted" / "card.json")
     assert card.recipe["soft_labels"] is card.data["soft_labels"] is soft
 
 
