@@ -20,7 +20,9 @@ from zoo import models
 from zoo.card import Card
 from zoo.data.drawn import draw_faces
 from zoo.errors import WeightsError
-from zoo.models import CARD, WEIGHTS, available, load_model, resolve, save_model
+from zoo.list import list_networks
+from zoo.models import CARD, CARDS, SHIPPED, WEIGHTS, available, load_model, resolve, save_model
+from zoo.networks import named
 from zoo.predictor import Predictor
 
 
@@ -201,3 +203,15 @@ def test_more_views_answer_alike_for_a_face_and_its_mirror_image(saved: Path) ->
     straight, mirrored = (predictor.logits(view, tta=True) for view in (faces, faces[:, :, ::-1]))
     np.testing.assert_allclose(straight, mirrored, atol=1e-4)
     assert not np.allclose(straight, predictor.logits(faces), atol=1e-3)
+
+
+def test_networks_too_large_to_ship_have_a_card_and_a_hint() -> None:
+    paths = sorted(CARDS.glob("*.json"))
+    assert paths
+    listed = {network["name"]: network for network in list_networks()[0]}
+    for path in paths:
+        card, own = Card.load(path), listed[path.stem]
+        assert card.config == named(path.stem).to_json() and not (SHIPPED / path.stem).exists()
+        assert own["weights"] is None and own["ours"]["accuracy"] == card.accuracy
+        with pytest.raises(WeightsError, match=f"too large to ship; python -m zoo.train {path.stem} trains"):
+            resolve(path.stem)
