@@ -14,7 +14,7 @@ from zoo.errors import ConfigError
 from zoo.models import is_ensemble, load_model, resolve
 from zoo.networks import NetworkConfig, build
 
-__all__ = ["Start", "learned_apart", "saved_start"]
+__all__ = ["Start", "learned_apart", "saved_start", "split_options"]
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,7 @@ def learned_apart(data: dict[str, Any], dataset: FaceDataset, split: Split) -> b
         dataset, split: of the training to come.
     """
     own = data["split"]
-    public = {own["kind"], split.kind} == {"official"} and (
-        [*own["rows"]][1] == split.names[1] == "PublicTest"
-    )
+    public = _is_public(own["kind"], [*own["rows"]][1]) and _is_public(split.kind, split.names[1])
     equal = (data["fingerprint"], own["kind"], own["seed"]) == (dataset.fingerprint, split.kind, split.seed)
     apart: bool | None = True
     if not (public or equal):
@@ -55,6 +53,19 @@ def learned_apart(data: dict[str, Any], dataset: FaceDataset, split: Split) -> b
     before = data.get("pretrained", {}).get("data")
     earlier = learned_apart(before, dataset, split) if before else True
     return False if False in (apart, earlier) else None if None in (apart, earlier) else True
+
+
+def split_options(kind: str, seed: int, part: str) -> str:
+    """The options of a command that make a split, without a seed where nothing is drawn by it.
+
+    Args:
+        part: name of the part that validates.
+    """
+    return f"--split {kind}" + ("" if _is_public(kind, part) else f" --split-seed {seed}")
+
+
+def _is_public(kind: str, part: str) -> bool:
+    return (kind, part) == ("official", "PublicTest")
 
 
 def saved_start(name: str, config: NetworkConfig, dataset: FaceDataset, split: Split, *, seed: int) -> Start:
@@ -106,5 +117,5 @@ def saved_start(name: str, config: NetworkConfig, dataset: FaceDataset, split: S
 
 def _own_split(card: Card) -> str:
     split = card.data["split"]
-    seed = "" if [*split["rows"]][1] == "PublicTest" else f" --split-seed {split['seed']}"
-    return f"--split {split['kind']}{seed} on the data that it was trained on, or other data"
+    options = split_options(split["kind"], split["seed"], [*split["rows"]][1])
+    return f"{options} on the data that it was trained on, or other data"

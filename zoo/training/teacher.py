@@ -10,7 +10,7 @@ from zoo.data.dataset import FaceDataset, Split
 from zoo.errors import ConfigError
 from zoo.models import load_model, resolve
 from zoo.training.device import autocast
-from zoo.training.pretrained import learned_apart
+from zoo.training.pretrained import learned_apart, split_options
 
 __all__ = ["Teacher"]
 
@@ -50,11 +50,10 @@ class Teacher:
                     + ", ".join(dataset.classes)
                 )
             if not learned_apart(card.data, dataset, split):
-                public = (split.kind, split.names[1]) == ("official", "PublicTest")
-                drawn = "" if public else f" --split-seed {split.seed} on the same data"
+                options = split_options(split.kind, split.seed, split.names[1])
                 raise ConfigError(
                     f"teacher {name!r} learned from other parts of the data, perhaps from faces that select "
-                    f"this network; required: a teacher trained with --split {split.kind}{drawn}"
+                    f"this network; required: a teacher trained with {options} on the same data"
                 )
             preprocess = Preprocess(card.channels, card.mean, card.std).to(device)
             network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
