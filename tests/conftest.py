@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import urllib.request
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +19,17 @@ def pytest_configure() -> None:
     """Tests in the background of a script ignore Ctrl-C; what they start must not inherit that."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def refused_downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that refuses connections, and nothing downloaded before: none succeeds, on any machine."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "")
+    # urllib reads the proxies at its first request, and would keep them, or those that it had before.
+    monkeypatch.setattr(urllib.request, "_opener", None)
 
 
 @pytest.hookimpl(wrapper=True)

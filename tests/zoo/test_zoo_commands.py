@@ -292,13 +292,10 @@ def test_divergence_is_a_clear_error_without_remains() -> None:
     assert not list(Path("models").glob("diverged*"))
 
 
+@pytest.mark.usefixtures("refused_downloads")
 def test_without_imagenet_weights_it_says_so_and_trains_from_scratch(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
-    monkeypatch.setenv("no_proxy", "")
     options = ["resnet101", "--network", "depth=18", "--data", "fer2013.csv", "--pretrained", "--epochs", "1"]
     assert train.main([*options, *QUICK, "--out", str(tmp_path / "resnet")]) == 0
     assert "resnet18" in (err := capsys.readouterr().err) and "training from scratch instead" in err

@@ -63,12 +63,8 @@ def test_networks_without_imagenet_weights_say_so(config: ParametricConfig | ViT
         imagenet_start(config, seed=0)
 
 
-def test_weights_that_cannot_be_downloaded_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    # A proxy that refuses connections: the download fails at once, with or without a network.
-    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")
-    monkeypatch.setenv("no_proxy", "")
+@pytest.mark.usefixtures("refused_downloads")
+def test_weights_that_cannot_be_downloaded_are_named() -> None:
     with pytest.raises(WeightsError, match=r"https://.*resnet18.*can't be downloaded"):
         imagenet_start(ResNetConfig(depth=18), seed=0)
 
