@@ -72,7 +72,7 @@ def _bare(name: str, dataset: FaceDataset, split: Split) -> Callable[[], float]:
     images = trainer.preprocess(faces).contiguous(memory_format=torch.channels_last)
     targets = torch.from_numpy(dataset.labels[split.train[:_BATCH]]).to(device)
     network = trainer.network.train()
-    optimizer = torch.optim.SGD(network.parameters(), 0.01, momentum=0.9, nesterov=True, foreach=True)
+    optimizer = torch.optim.SGD(network.parameters(), 0.01, momentum=0.9, nesterov=True, fused=True)
 
     def run() -> float:
         for _ in range(len(split.train) // _BATCH):

@@ -83,7 +83,7 @@ def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     rate = recipe.learning_rate
     if recipe.optimizer == "sgd":
         nesterov = recipe.momentum > 0
-        return torch.optim.SGD(groups, rate, momentum=recipe.momentum, nesterov=nesterov, foreach=True)
+        return torch.optim.SGD(groups, rate, momentum=recipe.momentum, nesterov=nesterov, fused=True)
     if recipe.optimizer == "adadelta":
         return torch.optim.Adadelta(groups, rate, foreach=True)
     kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam

@@ -126,7 +126,7 @@ BEST: dict[str, Recipe] = {
         full_resolution_from=0.7,
     ),
     "vit": replace(_SMALL, epochs=15, learning_rate=1e-4),
-    "vit_small48": replace(_SMALL, learning_rate=1e-3, weight_decay=0.05, warmup_epochs=3.0),
+    "vit_small48": replace(_SMALL, epochs=16, learning_rate=1e-3, weight_decay=0.05, warmup_epochs=3.0),
     "seven_block": _TUNED,
     "r1": replace(_TUNED, learning_rate=0.01),
     # Thirty unnormalised modules with skips: SGD diverges at once.
