@@ -74,7 +74,8 @@ def make_ensemble(models: Sequence[str], dataset: FaceDataset, folder: Path, *, 
     from zoo.data.split import make_split
     from zoo.models import CARD, join_models, load_part, resolve, save_ensemble
     from zoo.networks.ensemble import EnsembleConfig
-    from zoo.training.fit import measured, versions
+    from zoo.training.fit import describe_data, measured, versions
+    from zoo.training.pretrained import learned_apart, own_split
     from zoo.training.report import write_report
 
     places = [resolve(name).resolve() for name in models]
@@ -92,17 +93,14 @@ def make_ensemble(models: Sequence[str], dataset: FaceDataset, folder: Path, *, 
             raise WeightsError(
                 f"{folder} would not find its member {place} ({error}); required: the ensemble beside it"
             ) from None
-    split = cards[0].data["split"]
-    required = (dataset.classes, dataset.fingerprint, split["kind"], split["seed"])
+    own = cards[0].data["split"]
+    split = make_split(dataset, kind=own["kind"], seed=own["seed"])
     for card in cards:
-        own = card.data["split"]
-        found = (card.classes, card.data["fingerprint"], own["kind"], own["seed"])
-        if found != required:
+        if card.classes != dataset.classes or not learned_apart(card.data, dataset, split):
             raise ConfigError(
-                f"{card.name} was trained on {card.data['name']} ({card.data['fingerprint']}, --split "
-                f"{own['kind']} --split-seed {own['seed']}); required: {dataset.name} "
-                f"({dataset.fingerprint}, --split {split['kind']} --split-seed {split['seed']}) and its "
-                "classes for all members"
+                f"{card.name} was trained on {card.data['name']} ({card.data['fingerprint']}, "
+                f"{own_split(card)}); required: {dataset.name} ({dataset.fingerprint}, "
+                f"{own_split(cards[0])}) and its classes for all members"
             )
     config = EnsembleConfig(
         classes=len(dataset.classes),
@@ -120,10 +118,13 @@ def make_ensemble(models: Sequence[str], dataset: FaceDataset, folder: Path, *, 
         temperature=1.0,
         unsure_below=0.0,
         metrics={},
-        validation=cards[0].validation,
+        validation=split.names[1],
         parameters=sum(card.parameters for card in cards),
         macs=sum(card.macs for card in cards) * (2 if flip else 1),
-        data={**cards[0].data, "soft_labels": any(card.data.get("soft_labels") for card in cards)},
+        data={
+            **describe_data(dataset, split),
+            "soft_labels": any(card.data.get("soft_labels") for card in cards),
+        },
         recipe={},
         history=[],
         epoch=0,
@@ -131,8 +132,7 @@ def make_ensemble(models: Sequence[str], dataset: FaceDataset, folder: Path, *, 
         versions=versions(),
         note=f"The mean probability of {', '.join(names)}{', of faces and mirror images' if flip else ''}.",
     )
-    rows = make_split(dataset, kind=split["kind"], seed=split["seed"])
-    card, logits, labels = measured(draft, join_models(members, flip=flip), dataset, rows)
+    card, logits, labels = measured(draft, join_models(members, flip=flip), dataset, split)
     card = save_ensemble(folder, card)
     write_report(folder, card, logits, labels)
     return card

@@ -94,27 +94,25 @@ def _choose_split(
     Raises:
         ConfigError: nothing was asked for, and the models were trained on different splits of these data.
     """
-    import numpy as np
-
     from zoo.data.split import make_split
+    from zoo.training.pretrained import learned_apart, own_split
 
-    trained: dict[tuple[str, int], list[str]] = {}
-    for card in (predictor.card for predictor in predictors):
-        if card.data["fingerprint"] == dataset.fingerprint:
-            own = card.data["split"]
-            trained.setdefault((own["kind"], own["seed"]), []).append(card.name)
+    cards = [predictor.card for predictor in predictors]
+    trained = [
+        card
+        for card in cards
+        if card.data["fingerprint"] == dataset.fingerprint or card.data["name"] == dataset.name
+    ]
     asked = kind is not None or seed is not None
     if trained and not asked:
-        kind, seed = next(iter(trained))
+        own = trained[0].data["split"]
+        kind, seed = own["kind"], own["seed"]
     chosen = make_split(dataset, kind=kind or "official", seed=seed or 0)
-    strangers = []
-    for (other_kind, other_seed), models in trained.items():
-        other = make_split(dataset, kind=other_kind, seed=other_seed)
-        if not all(map(np.array_equal, _split_rows(other), _split_rows(chosen))):
-            strangers.append(f"{', '.join(models)} (--split {other_kind} --split-seed {other_seed})")
-    if strangers and not asked:
+    apart = [card for card in trained if learned_apart(card.data, dataset, chosen)]
+    strangers = [f"{card.name} ({own_split(card)})" for card in trained if card not in apart]
+    if apart and strangers and not asked:
         raise ConfigError(
-            f"{', '.join(next(iter(trained.values())))} (--split {kind} --split-seed {seed}) and "
+            f"{', '.join(card.name for card in apart)} ({own_split(apart[0])}) and "
             f"{', '.join(strangers)} were trained on different splits of {dataset.name}; required: --split "
             "and --split-seed, or models of one split"
         )

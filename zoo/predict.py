@@ -147,10 +147,11 @@ def _passing_over(
 def _with_progress(
     results: Iterable[Row | tuple[Path, ImageError]],
 ) -> Iterator[Row | tuple[Path, ImageError]]:
-    from rich.console import Console
     from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
-    console = Console(stderr=True)
+    from zoo.console import stderr
+
+    console = stderr()
     columns = (TextColumn("{task.completed:.0f} faces"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("faces", total=None)
@@ -178,9 +179,10 @@ def _write_csv(path: Path, rows: Iterable[Row], classes: tuple[str, ...]) -> Non
 
 
 def _print_table(rows: Iterable[Row], classes: tuple[str, ...], unsure_below: float) -> None:
-    from rich.console import Console
     from rich.measure import Measurement
     from rich.table import Table
+
+    from zoo.console import stdout
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("file", no_wrap=True)
@@ -196,7 +198,7 @@ def _print_table(rows: Iterable[Row], classes: tuple[str, ...], unsure_below: fl
             name += " (unsure)"
         numbers = (f"{value:.2f}" for value in row.probabilities)
         table.add_row(str(row.file), str(row.face or ""), place, name, probability, *numbers)
-    console = Console()
+    console = stdout()
     # A row stays one line for the next program in the pipe, and in a terminal that is too narrow for it.
     wide = console.options.update(width=10_000)
     console.width = max(console.width, Measurement.get(console, wide, table).maximum)

@@ -16,6 +16,8 @@ from zoo.errors import ConfigError, ImageError, WeightsError
 from zoo.predict import Row, main, picture_files, predict_files
 from zoo.predictor import Predictor
 
+PORTRAIT = "a [red]portrait :smile:.jpg"
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -29,11 +31,11 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a portrait, a pair, a picture without a face, a broken file and a text."""
     folder = tmp_path_factory.mktemp("pictures")
     astronaut = skimage.data.astronaut()
-    Image.fromarray(astronaut).save(folder / "a portrait.jpg")
+    Image.fromarray(astronaut).save(folder / PORTRAIT)
     (folder / "below").mkdir()
     Image.fromarray(np.hstack([astronaut, astronaut])).save(folder / "below" / "pair.PNG")
     Image.new("RGB", (200, 200), "gray").save(folder / "nobody.png")
-    (folder / "broken.jpg").write_bytes((folder / "a portrait.jpg").read_bytes()[:3000])
+    (folder / "broken.jpg").write_bytes((folder / PORTRAIT).read_bytes()[:3000])
     (folder / "notes.txt").write_text("not looked at")
     return folder
 
@@ -51,7 +53,7 @@ def test_csv(model: Path, pictures: Path, tmp_path: Path, capsys: pytest.Capture
     assert "broken.jpg" in output.err and "1 of 4 files" in output.err and "notes.txt" not in output.err
     rows = rows_of(table)
     found = [(Path(row["file"]).name, row["face"]) for row in rows]
-    assert found == [("a portrait.jpg", "1"), ("pair.PNG", "1"), ("pair.PNG", "2"), ("nobody.png", "0")]
+    assert found == [(PORTRAIT, "1"), ("pair.PNG", "1"), ("pair.PNG", "2"), ("nobody.png", "0")]
     assert rows[3]["expression"] == "no face" and rows[3]["x"] == "" and rows[3]["probability"] == ""
     classes = Predictor.load(model).classes
     for row in rows[:3]:
@@ -64,10 +66,10 @@ def test_csv(model: Path, pictures: Path, tmp_path: Path, capsys: pytest.Capture
 
 
 def test_table(model: Path, pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(model), str(pictures / "a portrait.jpg"), str(pictures / "nobody.png")]) == 0
+    assert main([str(model), str(pictures / PORTRAIT), str(pictures / "nobody.png")]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3 and lines[0].split()[:2] == ["file", "face"]
-    assert "a portrait.jpg" in lines[1] and "no face" in lines[2]
+    assert PORTRAIT in lines[1] and "no face" in lines[2]
 
 
 def test_crops_are_taken_as_they_are(model: Path, tmp_path: Path) -> None:
@@ -93,7 +95,7 @@ def test_errors_come_in_their_place(model: Path, pictures: Path, tmp_path: Path)
 
 def test_folders_are_walked_in_order(pictures: Path) -> None:
     names = [path.name for path in picture_files([pictures / "nobody.png", pictures])]
-    assert names == ["nobody.png", "a portrait.jpg", "pair.PNG", "broken.jpg", "nobody.png"]
+    assert names == ["nobody.png", PORTRAIT, "pair.PNG", "broken.jpg", "nobody.png"]
 
 
 @pytest.mark.parametrize(
@@ -123,7 +125,7 @@ def test_an_old_csv_survives_a_failed_run(
 
     monkeypatch.setattr(Predictor, "probabilities", fail)
     with pytest.raises(KeyboardInterrupt):
-        main([str(model), str(pictures / "a portrait.jpg"), "--csv", str(table)])
+        main([str(model), str(pictures / PORTRAIT), "--csv", str(table)])
     assert table.read_text() == "kept" and len(list(tmp_path.iterdir())) == 1
 
 

@@ -22,7 +22,7 @@ __all__ = ["MOST_PIXELS", "load_folders", "read_face"]
 MOST_PIXELS = 64_000_000
 """Pictures of more pixels are refused before they are decoded: their decoded size may exhaust the memory."""
 
-_FORMAT = 1  # of the cached faces; raise it when pictures are brought to 48×48 in another way
+_FORMAT = 2  # of the cached faces; raise it when pictures are brought to 48×48 in another way
 _SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".tif", ".tiff", ".webp")
 _DECODERS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 _SPLIT_FOLDERS = {
@@ -98,7 +98,7 @@ def read_face(path: Path) -> np.ndarray:
     """A whole picture of any size and colour mode as one face.
 
     EXIF orientation is applied, transparent parts become white, colours become luma (Rec. 601), and the
-    picture is brought to 48×48 by averaging areas (bilinear where it is smaller), whatever its proportions.
+    middle square is brought to 48×48 by averaging areas (bilinear where it is smaller).
 
     Returns:
         uint8 (48, 48), 0–255.
@@ -130,7 +130,7 @@ def _too_large(path: Path, found: str) -> DataError:
 
 
 def _to_face(image):  # type: ignore[no-untyped-def]  # Pillow is imported on use
-    from PIL import Image
+    from PIL import Image, ImageOps
 
     if image.mode.startswith("I"):  # 16 bits a pixel
         image = Image.fromarray((np.asarray(image).clip(0, 65535) / 257).round().astype(np.uint8))
@@ -141,9 +141,8 @@ def _to_face(image):  # type: ignore[no-untyped-def]  # Pillow is imported on us
         image = image.convert("RGB").convert("L")
     if image.size != (FACE_SIZE, FACE_SIZE):
         smaller = min(image.size) < FACE_SIZE
-        image = image.resize(
-            (FACE_SIZE, FACE_SIZE), Image.Resampling.BILINEAR if smaller else Image.Resampling.BOX
-        )
+        method = Image.Resampling.BILINEAR if smaller else Image.Resampling.BOX
+        image = ImageOps.fit(image, (FACE_SIZE, FACE_SIZE), method)
     return np.asarray(image, np.uint8)
 
 

@@ -22,7 +22,7 @@ from zoo.training.evaluate import fit_temperature, measure, unsure_threshold
 from zoo.training.loop import Trainer
 from zoo.training.report import write_report
 
-__all__ = ["measured", "save_trained", "versions"]
+__all__ = ["describe_data", "measured", "save_trained", "versions"]
 
 _TRAINING_SAMPLE = 5000
 
@@ -52,7 +52,6 @@ def save_trained(
     """
     assert trainer.best is not None
     network, cost = trainer.finish(), count(trainer.config)
-    sizes = {name: len(rows) for name, rows in zip(split.names, _parts(split), strict=True)}
     draft = Card(
         name=folder.name,
         config=trainer.config.to_json(),
@@ -67,10 +66,7 @@ def save_trained(
         parameters=cost.parameters,
         macs=cost.macs,
         data={
-            "name": dataset.name,
-            "drawn": dataset.drawn,
-            "fingerprint": dataset.fingerprint,
-            "split": {"kind": split.kind, "seed": split.seed, "rows": sizes},
+            **describe_data(dataset, split),
             "soft_labels": trainer.soft_labels,
             **({"pretrained": trainer.origin} if trainer.origin else {}),
         },
@@ -125,8 +121,20 @@ def measured(
     return Card(**{**vars(draft), **fitted}), logits, labels
 
 
-def _parts(split: Split) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return split.train, split.validation, split.test
+def describe_data(dataset: FaceDataset, split: Split) -> dict[str, Any]:
+    """What a card says of the data: `name`, `drawn`, `fingerprint` and `split`."""
+    sizes = [len(rows) for rows in (split.train, split.validation, split.test)]
+    return {
+        "name": dataset.name,
+        "drawn": dataset.drawn,
+        "fingerprint": dataset.fingerprint,
+        "split": {
+            "kind": split.kind,
+            "seed": split.seed,
+            "rows": dict(zip(split.names, sizes, strict=True)),
+            "digest": dataset.digest(split.validation),
+        },
+    }
 
 
 def _measured(split: Split) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -9,12 +9,14 @@ import torch
 from torch import Tensor
 
 from zoo.card import Card
-from zoo.data.dataset import FaceDataset, Split
+from zoo.data.dataset import USAGES, FaceDataset, Split
 from zoo.errors import ConfigError
 from zoo.models import is_ensemble, load_model, resolve
 from zoo.networks import NetworkConfig, build
 
-__all__ = ["Start", "learned_apart", "saved_start", "split_options"]
+__all__ = ["Start", "learned_apart", "own_split", "saved_start", "split_options"]
+
+_PUBLIC_TEST = 3589  # faces of FER2013's
 
 
 @dataclass(frozen=True)
@@ -36,20 +38,26 @@ class Start:
 def learned_apart(data: dict[str, Any], dataset: FaceDataset, split: Split) -> bool | None:
     """Whether a saved model learned from none of the faces that are held out here; None if none can tell.
 
-    PublicTest of FER2013 is the same faces wherever it lies. All other parts are drawn, and known to be the
-    same only for the same rows, kind of split and seed. Of data of one name other rows may overlap.
+    They are the same as those that selected the model if their digests are equal, or if they are PublicTest
+    of FER2013, wherever that lies; for a card without a digest, if data, kind of split and seed are equal.
+    Of data of one name other rows may overlap.
 
     Args:
         data: the field of the model's card.
         dataset, split: of the training to come.
     """
     own = data["split"]
-    public = _is_public(own["kind"], [*own["rows"]][1]) and _is_public(split.kind, split.names[1])
-    equal = (data["fingerprint"], own["kind"], own["seed"]) == (dataset.fingerprint, split.kind, split.seed)
-    apart: bool | None = True
-    if not (public or equal):
-        related = data["fingerprint"] == dataset.fingerprint or data["name"] == dataset.name
-        apart = False if related else None
+    part, rows = [*own["rows"].items()][1]
+    named = _is_named(own["kind"], part) and _is_named(split.kind, split.names[1])
+    equal_data = data["fingerprint"] == dataset.fingerprint
+    if named and rows == len(split.validation) == _PUBLIC_TEST:
+        same = True
+    elif "digest" in own:
+        same = own["digest"] == dataset.digest(split.validation)
+    else:
+        same = equal_data and (named or (own["kind"], own["seed"]) == (split.kind, split.seed))
+    related = equal_data or data["name"] == dataset.name
+    apart = True if same else False if related else None
     before = data.get("pretrained", {}).get("data")
     earlier = learned_apart(before, dataset, split) if before else True
     return False if False in (apart, earlier) else None if None in (apart, earlier) else True
@@ -61,11 +69,18 @@ def split_options(kind: str, seed: int, part: str) -> str:
     Args:
         part: name of the part that validates.
     """
-    return f"--split {kind}" + ("" if _is_public(kind, part) else f" --split-seed {seed}")
+    return f"--split {kind}" + ("" if _is_named(kind, part) else f" --split-seed {seed}")
 
 
-def _is_public(kind: str, part: str) -> bool:
-    return (kind, part) == ("official", "PublicTest")
+def own_split(card: Card) -> str:
+    """The options that make the split a saved model was trained on."""
+    split = card.data["split"]
+    return split_options(split["kind"], split["seed"], [*split["rows"]][1])
+
+
+def _is_named(kind: str, part: str) -> bool:
+    """Whether the source names the faces that select, so that none is drawn."""
+    return (kind, part) == ("official", USAGES[1])
 
 
 def saved_start(name: str, config: NetworkConfig, dataset: FaceDataset, split: Split, *, seed: int) -> Start:
@@ -89,7 +104,8 @@ def saved_start(name: str, config: NetworkConfig, dataset: FaceDataset, split: S
     apart = learned_apart(card.data, dataset, split)
     if apart is False:
         raise ConfigError(
-            f"model {name!r} learned from faces that select this network; required: {_own_split(card)}"
+            f"model {name!r} learned from faces that select this network; required: {own_split(card)} on the "
+            "data that it was trained on, or other data"
         )
     torch.manual_seed(seed)
     state = build(config).state_dict()
@@ -113,9 +129,3 @@ def saved_start(name: str, config: NetworkConfig, dataset: FaceDataset, split: S
     weights = {key: state[key] if key in other else taken[key] for key in state}
     origin = {"model": card.name, "weights_sha256": card.weights_sha256, "data": card.data}
     return Start(weights, origin, tuple(notes))
-
-
-def _own_split(card: Card) -> str:
-    split = card.data["split"]
-    options = split_options(split["kind"], split["seed"], [*split["rows"]][1])
-    return f"{options} on the data that it was trained on, or other data"

@@ -14,6 +14,7 @@ from zoo.data import folders
 from zoo.data.emotions import EMOTIONS
 from zoo.data.folders import MOST_PIXELS, load_folders, read_face
 from zoo.errors import DataError
+from zoo.faces import whole_image
 
 
 def _fill(
@@ -171,6 +172,17 @@ def test_every_kind_of_picture(tmp_path: Path, name: str) -> None:
     face = read_face(tmp_path / name)
     assert (face.shape, face.dtype) == ((48, 48), np.uint8)
     assert np.abs(face.astype(int) - expected).max() <= tolerance
+
+
+@pytest.mark.parametrize("shape", [(96, 300), (300, 96)])
+def test_of_a_picture_that_is_no_square_the_middle_is_taken_as_in_predictions(
+    tmp_path: Path, shape: tuple[int, int]
+) -> None:
+    picture = np.random.default_rng(3).integers(0, 256, (*shape, 3), np.uint8)
+    Image.fromarray(picture).save(tmp_path / "x.png")
+    face = read_face(tmp_path / "x.png").astype(int)
+    assert np.abs(face - whole_image(picture)).max() <= 2
+    assert face.std() > 20  # of averages of four pixels
 
 
 @pytest.mark.parametrize("size", [(1, 1), (20, 30), (47, 500), (97, 131), (48, 49)])

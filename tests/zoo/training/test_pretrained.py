@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.zoo.training.tiny import tiny_dataset, tiny_split
@@ -14,13 +15,21 @@ DATASET = tiny_dataset()
 PUBLIC = tiny_split(DATASET)
 CARVED = replace(PUBLIC, names=("Training 90%", "Training 10%", "PrivateTest"))
 RANDOM = replace(PUBLIC, kind="random", names=("train", "validation", "test"))
+FER2013 = replace(PUBLIC, validation=np.arange(3589))
+SELECTING = DATASET.digest(PUBLIC.validation)
 OURS, THEIRS = (DATASET.name, DATASET.fingerprint), ("others.csv", "f" * 16)
 
 
 def seen(
-    data: tuple[str, str], kind: str, part: str, seed: int = 0, before: dict[str, Any] | None = None
+    data: tuple[str, str],
+    kind: str,
+    part: str,
+    seed: int = 0,
+    before: dict[str, Any] | None = None,
+    faces: int = 3,
+    **more: str,
 ) -> dict[str, Any]:
-    split = {"kind": kind, "seed": seed, "rows": {"train": 9, part: 3, "test": 3}}
+    split = {"kind": kind, "seed": seed, "rows": {"train": 9, part: faces, "test": 3}, **more}
     begun = {"pretrained": {"model": "first", "data": before}} if before else {}
     return {"name": data[0], "fingerprint": data[1], "split": split, **begun}
 
@@ -30,7 +39,10 @@ def seen(
     [
         (seen(OURS, "official", "PublicTest"), PUBLIC, True),
         (seen(OURS, "official", "PublicTest", seed=7), PUBLIC, True),
-        (seen(THEIRS, "official", "PublicTest"), PUBLIC, True),
+        (seen(THEIRS, "official", "PublicTest"), PUBLIC, None),
+        (seen((OURS[0], THEIRS[1]), "official", "PublicTest"), PUBLIC, False),
+        (seen(THEIRS, "official", "PublicTest", faces=3589), FER2013, True),
+        (seen(THEIRS, "official", "PublicTest", faces=3588), FER2013, None),
         (seen(OURS, "official", "Training 10%"), CARVED, True),
         (seen(OURS, "official", "Training 10%", seed=7), CARVED, False),
         (seen(THEIRS, "official", "Training 10%"), CARVED, None),
@@ -38,6 +50,9 @@ def seen(
         (seen((OURS[0], THEIRS[1]), "official", "Training 10%"), CARVED, False),
         (seen(OURS, "random", "validation"), RANDOM, True),
         (seen(OURS, "random", "validation", seed=7), RANDOM, False),
+        (seen(OURS, "random", "validation", digest=SELECTING), RANDOM, True),
+        (seen(OURS, "random", "validation", digest="0" * 16), RANDOM, False),
+        (seen(THEIRS, "official", "PublicTest", digest=SELECTING), PUBLIC, True),
         (seen((OURS[0], THEIRS[1]), "random", "validation"), RANDOM, False),
         (seen(OURS, "random", "validation"), PUBLIC, False),
         (seen(THEIRS, "random", "validation"), RANDOM, None),

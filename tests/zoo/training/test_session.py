@@ -80,6 +80,7 @@ def test_the_card_says_what_was_done(saved: tuple[Path, Card, list, list]) -> No
             "kind": "official",
             "seed": 0,
             "rows": {"Training": 96, "PublicTest": 48, "PrivateTest": 30},
+            "digest": DATASET.digest(SPLIT.validation),
         },
         "soft_labels": False,
     }

@@ -91,7 +91,10 @@ def test_votes_reach_a_network_through_its_teacher(teacher: Path, tmp_path: Path
     ("changes", "message"),
     [
         ({"classes": ("a", "b", "c")}, "knows rows, plain, columns; required: a, b, c"),
-        ({"split": replace(SPLIT, kind="random", seed=3)}, "trained with --split random --split-seed 3"),
+        (
+            {"split": replace(SPLIT, kind="random", seed=3, validation=SPLIT.test)},
+            "with --split random --split-seed 3",
+        ),
     ],
 )
 def test_a_teacher_that_does_not_fit_is_refused(
