@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from zoo.errors import ConfigError, WeightsError
 from zoo.networks.config import require_types
 
-__all__ = ["INTENDED_USE", "LIMITS", "Card", "read_card", "write_card"]
+__all__ = ["INTENDED_USE", "Card", "is_fer2013", "read_card", "write_card"]
 
 _Kind = TypeVar("_Kind")
 
@@ -23,13 +23,20 @@ INTENDED_USE = (
     "Research and teaching: guessing which of a few expressions annotators would say that a "
     "cropped face shows."
 )
-LIMITS = (
-    "The labels say how a face looks to annotators, not what a person feels. People agree on about two "
-    "thirds of FER2013's labels; its faces were collected by web search and are not balanced by age, skin "
-    "colour, gender or culture, so errors are not either. Not for decisions about people."
-)
 
 _FORMAT = 1
+_FER2013_LIMITS = (
+    "The labels say how a face looks to annotators, not what a person feels. People agree on about two "
+    "thirds of FER2013's labels; its faces were collected by web search and are not balanced by age, skin "
+    "colour, gender or culture, so errors are not either. "
+)
+_DRAWN_LIMITS = (
+    "Trained on faces drawn by the program: how well it does on photographs of people isn't known. "
+)
+_OTHER_LIMITS = (
+    "The labels of {} say how a face looks to annotators, not what a person feels. Whether its faces "
+    "are balanced by age, skin colour, gender or culture isn't known, so errors may not be either. "
+)
 
 
 @dataclass(frozen=True)
@@ -46,9 +53,9 @@ class Card:
         metrics: `zoo.training.evaluate.measure` by part: `Training`, `PublicTest`, … or `validation`, `test`.
         validation: the part that selected the network, a key of `metrics`.
         parameters, macs: cost; see `zoo.networks.Cost`.
-        data: `name`, `drawn`, `fingerprint`, `split` (`kind`, `seed`, `rows` of each part), `soft_labels`
-            (votes had a part in the targets), and `pretrained`, where it began with other weights: `model`,
-            and of a saved one its `weights_sha256` and `data`.
+        data: `name`, `drawn`, `fingerprint`, `split` (`kind`, `seed`, `rows` of each part, `digest` of
+            the faces that select), `soft_labels` (votes had a part in the targets), and `pretrained`, where
+            it began with other weights: `model`, and of a saved one its `weights_sha256` and `data`.
         recipe: JSON form of its `Recipe`.
         history: one entry an epoch, fields of `EpochResult`.
         epoch: the epoch whose weights were kept.
@@ -56,6 +63,7 @@ class Card:
         versions: of Python and the libraries.
         study, trial: where the search found it, or None.
         note: one sentence on what the model is.
+        limits: what it is not good for; where it is empty, sentences that suit `data`.
         weights_sha256: digest of the weights file.
     """
 
@@ -81,8 +89,12 @@ class Card:
     trial: int | None = None
     note: str = ""
     intended_use: str = INTENDED_USE
-    limits: str = LIMITS
+    limits: str = ""
     weights_sha256: str = field(default="")
+
+    def __post_init__(self) -> None:
+        if self.limits == "":
+            object.__setattr__(self, "limits", _limits(self.data))
 
     @property
     def accuracy(self) -> float:
@@ -101,6 +113,20 @@ class Card:
             WeightsError: the file is missing, is no card, or was altered since it was saved.
         """
         return read_card(cls, path, savers="zoo.train or search.run")
+
+
+def is_fer2013(name: str) -> bool:
+    """Whether a data set of this name is FER2013, by the names that its files and folders have."""
+    return "fer2013" in name.lower() or name == "icml_face_data.csv"
+
+
+def _limits(data: dict[str, Any]) -> str:
+    name = data.get("name", "the data")
+    if data.get("drawn"):
+        about = _DRAWN_LIMITS
+    else:
+        about = _FER2013_LIMITS if is_fer2013(name) else _OTHER_LIMITS.format(name)
+    return f"{about}Not for decisions about people."
 
 
 def write_card(card: Any, path: Path) -> None:

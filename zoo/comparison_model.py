@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.card import read_card, write_card
+from zoo.card import is_fer2013, read_card, write_card
 from zoo.errors import ConfigError, WeightsError
 from zoo.models import COMPARISON_CARD, MODELS, SHIPPED, WEIGHTS, load_part
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_COMPARISON",
     "INTENDED_USE",
-    "LIMITS",
     "ComparisonCard",
     "available_comparisons",
     "load_comparison",
@@ -35,11 +34,6 @@ _BACKBONE = "backbone."
 INTENDED_USE = (
     "Research and teaching: guessing whether annotators would give two cropped faces the same of a few "
     "expressions, and which of three faces looks least like the other two."
-)
-LIMITS = (
-    "Trained on FER2013 labels and FER+ votes, which say how faces look to annotators, not what people feel. "
-    "The probability holds for pairs of which half are the same and all expressions are equally likely. It "
-    "says nothing of who is shown. Not for decisions about people."
 )
 
 
@@ -60,13 +54,16 @@ class ComparisonCard:
             triplets; None where there were none.
         metrics: figures on the held-out pairs (`held_out`) and, by usage, on others.
         parameters, macs: cost of comparing two faces; see `zoo.networks.Cost`.
-        data: `name`, `fingerprint`, `rows`, and how pairs were drawn and held out.
+        data: `name`, `fingerprint`, `drawn`, `votes`, `rows`; `pairs` and `triplets`, the entries of the
+            lists that were trained with, None where there was none; `split`, what was held out, see
+            `zoo.training.pair_fit.HeldOut`.
         objective, recipe: JSON forms.
         history: one entry an epoch, fields of `PairEpoch`.
         epoch: the epoch whose weights were kept.
         seconds: training time.
         versions: of Python and the libraries.
         note: one sentence on what the model is.
+        limits: what it is not good for; where it is empty, sentences that suit `data`.
         backbone: `name` and `weights_sha256` of the saved model that has the backbone's weights; None where
             the weights file has them.
         weights_sha256: digest of the weights file.
@@ -93,9 +90,13 @@ class ComparisonCard:
     versions: dict[str, str]
     note: str = ""
     intended_use: str = INTENDED_USE
-    limits: str = LIMITS
+    limits: str = ""
     backbone: dict[str, str] | None = None
     weights_sha256: str = ""
+
+    def __post_init__(self) -> None:
+        if self.limits == "":
+            object.__setattr__(self, "limits", _limits(self.data))
 
     def save(self, path: Path) -> None:
         """Write the card to `path`; see `zoo.card.write_card`."""
@@ -109,6 +110,25 @@ class ComparisonCard:
             WeightsError: the file is missing, is no card, or was altered since it was saved.
         """
         return read_card(cls, path, savers="zoo.train_pairs")
+
+
+def _limits(data: dict[str, Any]) -> str:
+    name = data.get("name", "the data")
+    judged = "which say how faces look to annotators, not what people feel."
+    pairs = "pairs of which half are the same and all expressions are equally likely"
+    if data.get("split", {}).get("kind") == "triplets":
+        trained = f"annotators' judgements of the triplets of {name}, {judged}"
+        pairs = "pairs such as the first two faces of those triplets"
+    elif data.get("drawn"):
+        trained = "faces drawn by the program: how well it does on photographs of people isn't known."
+    elif is_fer2013(name):
+        trained = f"FER2013 labels{' and FER+ votes' if data.get('votes') else ''}, {judged}"
+    else:
+        trained = f"the labels of {name}, {judged}"
+    return (
+        f"Trained on {trained} The probability holds for {pairs}. It says nothing of who is shown. Not for "
+        "decisions about people."
+    )
 
 
 def available_comparisons(extra: Path | None = None) -> dict[str, Path]:

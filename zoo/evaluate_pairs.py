@@ -114,6 +114,8 @@ def _check(options: argparse.Namespace) -> None:
         raise ConfigError(f"--pairs is {options.pairs}; required: at least 2, one same and one different")
     if options.triplets < 1:
         raise ConfigError(f"--triplets is {options.triplets}; required: at least 1")
+    if not 0 <= options.seed < 2**32:
+        raise ConfigError(f"--seed is {options.seed}; required: 0 to {2**32 - 1}")
     if options.pictures:
         try:
             options.pictures.mkdir(parents=True, exist_ok=True)

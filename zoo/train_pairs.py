@@ -15,7 +15,6 @@ from zoo.data.load import add_data_arguments
 from zoo.errors import ConfigError, DataError, WeightsError
 
 if TYPE_CHECKING:
-    import numpy as np
     from rich.console import Console
     from torch import nn
 
@@ -32,14 +31,24 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _LOSSES = ("pair", "contrastive", "triplet", "both")
+_DEFAULTS = {
+    "split": "official",
+    "split_seed": 0,
+    "held_out": 0.1,
+    "fec_faces": Path("data/fec/faces"),
+    "size": 64,
+    "hidden": 128,
+    "views": 4,
+}
+"""Of options that are None where they aren't given."""
+_FEC_HELD_OUT = 0.05
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train; returns the exit status."""
     arguments = sys.argv[1:] if argv is None else list(argv)
     options = _parser().parse_args(arguments)
-    if not 0 < options.held_out < 1:
-        raise ConfigError(f"--held-out is {options.held_out}; required: above 0 and below 1")
+    _check_numbers(options)
 
     import torch
 
@@ -48,10 +57,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     from zoo.models import require_free
     from zoo.networks.siamese import SIAMESE
     from zoo.training.device import pick_device
+    from zoo.training.loop import DivergedError
     from zoo.training.options import changed
     from zoo.training.pair_data import Objective
-    from zoo.training.pair_fit import HeldOut
     from zoo.training.pairs import PairTrainer
+    from zoo.training.session import plain_errors
 
     folder = options.out or Path("models") / f"{Path(options.backbone).name}-compare"
     require_free(folder)
@@ -65,42 +75,49 @@ def main(argv: Sequence[str] | None = None) -> int:
     published = options.backbone in SIAMESE
     recipe = changed(_recipe(published), options.set)
     _check(options, recipe, published)
+    for name, value in _DEFAULTS.items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
     if options.epochs is not None:
         recipe = dataclasses.replace(recipe, epochs=options.epochs)
     if options.seed is not None:
         recipe = dataclasses.replace(recipe, seed=options.seed)
-    data, held_rows, split_key = _data(options, published, recipe.seed, console)
-    torch.manual_seed(recipe.seed)
-    config, network, preprocess, seen = _network(options, data, split_key, console)
+    data, held = _data(options, published, recipe.seed, console)
+    frozen = published or options.frozen
+    weight = 1.0 if options.classification is None else options.classification
     objective = Objective(
         loss=options.loss or _default_loss(options, data, published),
-        classification=0.0
-        if published or data.listed
-        else 1.0
-        if options.classification is None
-        else options.classification,
-        frozen=published or options.frozen,
+        classification=0.0 if frozen or data.listed else weight,
+        frozen=frozen,
         views=options.views,
     )
-    backbone = _link(folder, options.backbone) if options.linked else None
+    torch.manual_seed(recipe.seed)
     try:
-        with progress_bar(console) as bar:
-            task = bar.add_task(
-                "features", total=None, status="of the frozen backbone", visible=objective.frozen
-            )
-            trainer = PairTrainer(
-                network,
-                recipe,
-                objective,
-                data,
-                preprocess,
-                device=device,
-                checkpoint=checkpoint,
-                identity={"config": config.to_json(), "backbone": backbone},
-                on_features=lambda done, total: bar.update(task, completed=done, total=total),
-            )
-        held = HeldOut(held_rows, options.split, options.split_seed, options.held_out, seen)
-        card = _train(trainer, config, folder, held, backbone, console)
+        with plain_errors(recipe, device):
+            config, network, preprocess, seen = _network(options, data, held, console)
+            backbone = _link(folder, options.backbone) if options.linked else None
+            with progress_bar(console) as bar:
+                task = bar.add_task(
+                    "features", total=None, status="of the frozen backbone", visible=objective.frozen
+                )
+                trainer = PairTrainer(
+                    network,
+                    recipe,
+                    objective,
+                    data,
+                    preprocess,
+                    device=device,
+                    checkpoint=checkpoint,
+                    identity={"config": config.to_json(), "backbone": backbone},
+                    on_features=lambda done, total: bar.update(task, completed=done, total=total),
+                )
+            held = dataclasses.replace(held, seen=seen)
+            card = _train(trainer, config, folder, held, backbone, console)
+    except DivergedError as error:
+        # The same run would only diverge again.
+        checkpoint.unlink(missing_ok=True)
+        rate = recipe.learning_rate
+        raise ConfigError(f"{folder.name}: {error}; required: a learning_rate below {rate}") from None
     except KeyboardInterrupt:
         if checkpoint.exists():
             again = shlex.join([*arguments, *([] if options.resume else ["--resume"])])
@@ -125,19 +142,23 @@ def _parser() -> argparse.ArgumentParser:
         "siamese_resnet18 or siamese_mobilenet_v3 (trained as published: frozen, on drawn pairs)",
     )
     add_data_arguments(parser)
+    parser.set_defaults(split=None, split_seed=None)
     group = parser.add_argument_group("pairs")
     group.add_argument("--loss", choices=_LOSSES, help="default: triplet with annotators' votes, else pair")
     group.add_argument("--pairs", type=int, metavar="N", help="train on N drawn pairs, not sets of faces")
     group.add_argument("--triplets", type=int, metavar="N", help="train on N drawn triplets")
     group.add_argument("--fec", type=Path, metavar="CSV", help="train on Google's comparison set instead")
     group.add_argument(
-        "--fec-faces", type=Path, metavar="DIR", default=Path("data/fec/faces"), help="default: %(default)s"
+        "--fec-faces", type=Path, metavar="DIR", help=f"of that set (default: {_DEFAULTS['fec_faces']})"
     )
     group.add_argument(
-        "--held-out", type=float, default=0.1, metavar="SHARE", help="of training rows (default: %(default)s)"
+        "--held-out",
+        type=float,
+        metavar="SHARE",
+        help=f"of training rows, with --split official (default: {_DEFAULTS['held_out']})",
     )
-    group.add_argument("--size", type=int, default=64, help="of the embedding (default: %(default)s)")
-    group.add_argument("--hidden", type=int, default=128, help="before the embedding (default: %(default)s)")
+    group.add_argument("--size", type=int, help=f"of the embedding (default: {_DEFAULTS['size']})")
+    group.add_argument("--hidden", type=int, help=f"before the embedding (default: {_DEFAULTS['hidden']})")
     group = parser.add_argument_group("training")
     group.add_argument("--frozen", action="store_true", help="leave the backbone as it is; train the head")
     group.add_argument(
@@ -145,11 +166,13 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="with --frozen: leave the backbone's weights in its own model, which has to stay there",
     )
-    group.add_argument("--views", type=int, default=4, help="of a face, where frozen (default: %(default)s)")
+    group.add_argument("--views", type=int, help=f"of a face, where frozen (default: {_DEFAULTS['views']})")
     group.add_argument(
         "--classification", type=float, metavar="WEIGHT", help="of the labels' loss (default: 1)"
     )
-    group.add_argument("--pretrained", action="store_true", help="ImageNet weights for siamese_…")
+    group.add_argument(
+        "--pretrained", action="store_true", default=None, help="ImageNet weights for siamese_…"
+    )
     group.add_argument(
         "--set",
         action="append",
@@ -165,28 +188,74 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _check_numbers(options: argparse.Namespace) -> None:
+    """See that the numbers can be.
+
+    Raises:
+        ConfigError: one can't.
+    """
+    for name in ("pairs", "triplets"):
+        if (count := getattr(options, name)) is not None and count < 1:
+            raise ConfigError(f"--{name} is {count}; required: at least 1")
+    if options.held_out is not None and not 0 < options.held_out < 1:
+        raise ConfigError(f"--held-out is {options.held_out}; required: above 0 and below 1")
+    if options.split_seed is not None and not 0 <= options.split_seed < 2**32:
+        raise ConfigError(f"--split-seed is {options.split_seed}; required: 0 to {2**32 - 1}")
+
+
 def _check(options: argparse.Namespace, recipe: Recipe, published: bool) -> None:
     """See that nothing is asked for that would do nothing.
 
     Raises:
         ConfigError: something is.
     """
-    from zoo.data.dataset import FACE_SIZE
+    from zoo.training.pair_data import flips_at_most
 
     fixed = published or options.frozen
+    listed = published or options.fec or options.pairs or options.triplets
+    loss = options.loss or ("pair" if published else None)
+    rules = (
+        ("views", fixed, "a frozen backbone, whose features of so many views are computed once"),
+        ("pretrained", published, "--backbone siamese_…"),
+        ("fec_faces", options.fec is not None, "--fec CSV"),
+        ("size hidden", not published, "another backbone than siamese_…, whose head is as published"),
+        (
+            "data ferplus split split_seed held_out pairs triplets",
+            options.fec is None,
+            "no --fec, whose set has its own faces, pairs, triplets and held-out part",
+        ),
+        ("held_out", options.split != "random", "--split official, as a random split holds out a tenth"),
+        ("pairs", loss != "triplet", "the loss pair, contrastive or both"),
+        ("triplets", loss not in ("pair", "contrastive"), "the loss triplet or both"),
+    )
+    for names, used, needed in rules:
+        for name in names.split():
+            value = getattr(options, name)
+            if value is not None and not used:
+                given = "" if value is True else f" {value}"
+                raise ConfigError(f"--{name.replace('_', '-')}{given} would do nothing; required: {needed}")
+    most = 1 + recipe.augmentation.flip
+    if options.views is not None and options.views > most and flips_at_most(recipe.augmentation):
+        raise ConfigError(
+            f"--views is {options.views}; required: at most {most}, as the augmentation gives no more"
+        )
     if options.linked and not options.frozen:
         raise ConfigError("--linked: the backbone's weights will change; required: --frozen with it")
-    if options.classification is not None and (fixed or options.pairs or options.triplets or options.fec):
+    if options.classification is not None and (fixed or listed):
         raise ConfigError(
             f"--classification is {options.classification}; required: no such option with a frozen backbone "
             "or with lists of pairs or triplets, where no labels are trained with"
         )
-    unused = {"teacher": "", "mixup": 0.0, "start_resolution": FACE_SIZE}
-    for name, value in unused.items():
-        if getattr(recipe, name) != value:
-            raise ConfigError(
-                f"{name} is {getattr(recipe, name)!r}; required: {value!r} for comparison networks"
-            )
+    fields = ["teacher", "teacher_share", "mixup", "start_resolution", "full_resolution_from"]
+    unused = dict.fromkeys(fields, "for comparison networks")
+    if fixed or listed or options.classification == 0:
+        unused |= dict.fromkeys(["soft_labels", "label_smoothing"], "where no labels are trained with")
+    if listed:
+        unused |= dict.fromkeys(["balance", "balance_strength"], "with lists of pairs or triplets")
+    for name, where in unused.items():
+        value, kept = getattr(recipe, name), getattr(_recipe(published), name)
+        if value != kept:
+            raise ConfigError(f"{name} is {value!r}; required: {kept!r} {where}")
     if recipe.balance == "weighted":
         raise ConfigError("balance is 'weighted'; required: none, oversample or undersample")
 
@@ -225,8 +294,8 @@ def _recipe(published: bool) -> Recipe:
 
 def _data(
     options: argparse.Namespace, published: bool, seed: int, console: Console
-) -> tuple[PairData, np.ndarray, tuple[str, int] | None]:
-    """What to train with, the held-out rows, and the split that held them out (None: drawn here)."""
+) -> tuple[PairData, HeldOut]:
+    """What to train with, and what is held out."""
     import numpy as np
 
     from zoo.data.load import load_dataset
@@ -235,11 +304,13 @@ def _data(
     from zoo.training.pair_fit import HeldOut, draw_tasks
 
     if options.fec:
-        return _fec_data(options, seed, console), np.empty(0, dtype=np.int64), None
+        none = np.empty(0, dtype=np.int64)
+        return _fec_data(options, seed, console), HeldOut(none, "triplets", seed, _FEC_HELD_OUT)
     dataset = load_dataset(options.data, ferplus=options.ferplus)
     for sentence in dataset.notes:
         console.print(sentence, style="yellow", soft_wrap=True)
-    train, held = HeldOut.find(dataset, options.split, options.split_seed, options.held_out)
+    split = options.split, options.split_seed, options.held_out
+    train, held = HeldOut.find(dataset, *split)
     pairs = triplets = None
     if options.pairs or published:
         # The published run had 11,000 pairs, of which 95% trained.
@@ -247,12 +318,11 @@ def _data(
     if options.triplets:
         triplets = make_triplets(dataset, train, count=options.triplets, seed=seed)
     held_out, held_out_triplets = draw_tasks(dataset, held, pairs=4_000, triplets=2_000, seed=seed)
-    key = ("random", options.split_seed) if options.split == "random" else None
-    return PairData(dataset, train, held_out, pairs, triplets, held_out_triplets), held, key
+    return PairData(dataset, train, held_out, pairs, triplets, held_out_triplets), HeldOut(held, *split)
 
 
 def _fec_data(options: argparse.Namespace, seed: int, console: Console) -> PairData:
-    """Google's comparison set: its crops as a data set without labels, 5% of its triplets held out."""
+    """Google's comparison set: its crops as a data set without labels, some of its triplets held out."""
     import numpy as np
 
     from zoo.data.dataset import FaceDataset
@@ -264,7 +334,7 @@ def _fec_data(options: argparse.Namespace, seed: int, console: Console) -> PairD
 
     table = read_fec(options.fec)
     faces, members = load_fec_faces(table, options.fec_faces)
-    held = np.random.RandomState(seed).random_sample(len(table)) < 0.05
+    held = np.random.RandomState(seed).random_sample(len(table)) < _FEC_HELD_OUT
     none = np.zeros(len(faces), dtype=np.int64)
     dataset = FaceDataset(table.name, EMOTIONS, faces, none, np.full(len(faces), -1, dtype=np.int8))
     pairs, held_out = (fec_pairs(table.select(part), members[part]) for part in (~held, held))
@@ -277,13 +347,11 @@ def _fec_data(options: argparse.Namespace, seed: int, console: Console) -> PairD
     if not len(pairs) or len(set(held_out.same.tolist())) < 2:
         raise DataError(f"{table.name}: too few faces are in {options.fec_faces}; download more of them")
     train = np.unique(np.concatenate([pairs.first, pairs.second]))
-    return PairData(
-        dataset, train, held_out, pairs, triplets, held_out_triplets if len(held_out_triplets) else None
-    )
+    return PairData(dataset, train, held_out, pairs, triplets or None, held_out_triplets or None)
 
 
 def _network(
-    options: argparse.Namespace, data: PairData, split_key: tuple[str, int] | None, console: Console
+    options: argparse.Namespace, data: PairData, held: HeldOut, console: Console
 ) -> tuple[ComparisonConfig, ComparisonNetwork, Preprocess, bool]:
     """Config, network, what it sees, and whether its backbone has seen the held-out rows before."""
     import numpy as np
@@ -329,6 +397,7 @@ def _network(
     trained, card = saved
     network.backbone.load_state_dict(trained.state_dict())
     network.know_training(shares, card.temperature)
+    split_key = ("random", held.seed) if held.split == "random" else None
     seen = bool(options.fec) or _seen(card, dataset, split_key)
     if seen and not options.fec:
         console.print(
@@ -386,28 +455,23 @@ def _train(
     console: Console,
 ) -> ComparisonCard:
     from zoo.console import progress_bar
-    from zoo.training.loop import DivergedError
     from zoo.training.pair_fit import save_trained_comparison
 
     epochs = trainer.recipe.epochs
     with progress_bar(console) as bar:
         task = bar.add_task(folder.name, total=epochs, completed=len(trainer.history), status="")
-        try:
-            for result in trainer.epochs():
-                status = f"pairs: AUC {result.auc:.4f}, accuracy {result.accuracy:.4f}"
-                if result.triplets is not None:
-                    status += f"; triplets {result.triplets:.1%}"
-                bar.update(task, completed=result.epoch, status=status)
-                if not console.is_terminal:
-                    left = (epochs - result.epoch) * result.seconds / 60
-                    console.print(
-                        f"epoch {result.epoch}/{epochs}  loss {result.train_loss:.4f}, held out "
-                        f"{result.loss:.4f}  {status}  {result.seconds:.0f} s, about {left:.0f} min left",
-                        soft_wrap=True,
-                    )
-        except DivergedError as error:
-            rate = trainer.recipe.learning_rate
-            raise ConfigError(f"{folder.name}: {error}; required: a learning_rate below {rate}") from None
+        for result in trainer.epochs():
+            status = f"pairs: AUC {result.auc:.4f}, accuracy {result.accuracy:.4f}"
+            if result.triplets is not None:
+                status += f"; triplets {result.triplets:.1%}"
+            bar.update(task, completed=result.epoch, status=status)
+            if not console.is_terminal:
+                left = (epochs - result.epoch) * result.seconds / 60
+                console.print(
+                    f"epoch {result.epoch}/{epochs}  loss {result.train_loss:.4f}, held out "
+                    f"{result.loss:.4f}  {status}  {result.seconds:.0f} s, about {left:.0f} min left",
+                    soft_wrap=True,
+                )
     return save_trained_comparison(folder, trainer, config, held, note=_note(trainer), backbone=backbone)
 
 

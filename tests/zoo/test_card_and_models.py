@@ -156,6 +156,15 @@ def test_saving_again_leaves_only_whole_files(model: Path) -> None:
     assert sorted(path.name for path in model.iterdir()) == [CARD, WEIGHTS]
 
 
+def test_a_new_card_has_the_limits_of_its_data(saved: Path) -> None:
+    card = Card.load(saved / CARD)
+    assert card.limits.startswith("Trained on faces drawn by the program") and "FER2013" not in card.limits
+    for name, said in (("fer2013.csv", "thirds of FER2013's labels"), ("my faces", "The labels of my faces")):
+        made = dataclasses.replace(card, data={"name": name, "drawn": False}, limits="")
+        assert said in made.limits and made.limits.endswith("Not for decisions about people.")
+        assert dataclasses.replace(made, data=card.data).limits == made.limits
+
+
 def test_a_card_is_the_same_after_reading(model: Path) -> None:
     card = Card.load(model / CARD)
     card.save(model / CARD)

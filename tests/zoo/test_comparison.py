@@ -255,6 +255,26 @@ def test_the_shipped_model_has_the_temperature_of_its_frozen_backbone():
     assert card.temperature == backbone.temperature == pytest.approx(float(network.temperature))
 
 
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({"name": "fer2013.csv", "votes": True}, "Trained on FER2013 labels and FER+ votes, which say"),
+        ({"name": "icml_face_data.csv", "votes": False}, "Trained on FER2013 labels, which say"),
+        ({"name": "drawn faces", "drawn": True}, "Trained on faces drawn by the program: how well"),
+        ({"name": "my faces"}, "Trained on the labels of my faces, which say"),
+        (
+            {"name": "fec.csv", "split": {"kind": "triplets"}},
+            "Trained on annotators' judgements of the triplets of fec.csv, which say",
+        ),
+    ],
+)
+def test_a_card_says_what_its_model_was_trained_on(data, said):
+    config = EmbeddingConfig(ParametricConfig(widths=(8,), repeats=(1,)))
+    card = replace(make_card(config), data=data, limits="")
+    assert card.limits.startswith(said) and card.limits.endswith("Not for decisions about people.")
+    assert replace(card, data={}).limits == card.limits
+
+
 def test_weights_of_another_network_are_refused(folder, tmp_path):
     network, card = load_comparison(folder)
     save_comparison(tmp_path / "other", network, replace(card, config={**card.config, "size": 8}))

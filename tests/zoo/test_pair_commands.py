@@ -20,11 +20,12 @@ from zoo.comparison_model import ComparisonCard, load_comparison
 from zoo.data.cache import CACHE_VARIABLE
 from zoo.data.fec import read_fec
 from zoo.data.load import load_dataset
-from zoo.errors import ConfigError, DataError, WeightsError
+from zoo.errors import ConfigError, DataError, DeviceError, WeightsError
 from zoo.evaluate_pairs import main as evaluate
 from zoo.models import CARD, WEIGHTS, load_model
 from zoo.train_pairs import _seen
 from zoo.train_pairs import main as train
+from zoo.training.pairs import PairTrainer
 
 FERPLUS = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
 FERPLUS_ORDER = (4, 5, 6, 1, 3, 2, 0)
@@ -127,6 +128,7 @@ def test_a_saved_model_is_a_start_and_a_baseline(trained, capsys):
     assert train(arguments) == 0
     card = ComparisonCard.load(trained.parent / "two" / "comparison.json")
     assert card.objective["frozen"] and not card.data["held_out_seen_by_backbone"]
+    assert card.objective["classification"] == 0
     before = Comparer.load("models/two").network.backbone.state_dict()
     for name, value in load_model(trained.parent / "backbone")[0].state_dict().items():
         assert torch.equal(before[name], value)
@@ -200,11 +202,60 @@ def test_a_saved_model_comes_before_a_published_network_of_its_name(trained, cap
         (["--backbone", "tiny.json", "--set", "mixup=0.2"], "mixup is 0.2; required: 0.0"),
         (["--backbone", "tiny.json", "--set", "start_resolution=32"], "start_resolution is 32; required: 48"),
         (["--backbone", "tiny.json", "--set", "balance=weighted"], "balance is 'weighted'"),
+        (
+            ["--backbone", "tiny.json", "--pairs", "50", "--set", "balance=oversample"],
+            "balance is 'oversample'; required: 'none' with lists of pairs or triplets",
+        ),
+        (
+            ["--backbone", "tiny.json", "--classification", "0", "--set", "soft_labels=true"],
+            "soft_labels is True; required: False where no labels are trained with",
+        ),
+        (["--backbone", "tiny.json", "--views", "2"], "--views 2 would do nothing; required: a frozen"),
+        (["--backbone", "tiny.json", "--pretrained"], "--pretrained would do nothing; required: --backbone"),
+        (
+            ["--backbone", "tiny.json", "--fec-faces", "in"],
+            "--fec-faces in would do nothing; required: --fec",
+        ),
+        (["--backbone", "siamese_resnet18"], "--size 8 would do nothing; required: another backbone"),
+        (
+            ["--backbone", "tiny.json", "--split", "random", "--held-out", "0.2"],
+            "--held-out 0.2 would do nothing; required: --split official",
+        ),
+        (
+            ["--backbone", "tiny.json", "--pairs", "9", "--triplets", "9", "--loss", "pair"],
+            "--triplets 9 would do nothing; required: the loss triplet or both",
+        ),
+        (
+            ["--backbone", "tiny.json", "--pairs", "9", "--triplets", "9", "--loss", "triplet"],
+            "--pairs 9 would do nothing; required: the loss pair, contrastive or both",
+        ),
+        (
+            ["--backbone", "tiny.json", "--frozen", "--views", "3", "--set", "augmentation.strength=0"],
+            "--views is 3; required: at most 2",
+        ),
     ],
 )
 def test_options_that_would_do_nothing_are_refused(trained, options, said):
     with pytest.raises(ConfigError, match=re.escape(said)):
         train([*options, *DATA, *SHORT, "--out", "models/none"])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--data", "fer2013.csv"],
+        ["--ferplus", "votes.csv"],
+        ["--split", "official"],
+        ["--split-seed", "0"],
+        ["--held-out", "0.1"],
+        ["--pairs", "9"],
+        ["--triplets", "9"],
+    ],
+)
+def test_google_s_set_comes_with_its_own_faces_and_lists(options):
+    said = f"{' '.join(options)} would do nothing; required: no --fec"
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        train(["--backbone", "tiny.json", "--fec", "absent.csv", *options, "--out", "models/none"])
 
 
 def test_a_backbone_of_other_classes_is_refused(trained):
@@ -271,6 +322,47 @@ def test_an_interrupted_run_is_resumed(trained, capsys, monkeypatch):
     assert (trained.parent / "halted" / "comparison.json").is_file()
 
 
+def test_a_run_goes_on_only_with_its_own_lists(trained, monkeypatch):
+    def interrupt(*arguments, **options):
+        raise KeyboardInterrupt
+
+    arguments = ["--backbone", "tiny.json", *DATA, *SHORT, "--out", "models/listed"]
+    with monkeypatch.context() as patch:
+        patch.setattr("zoo.training.pair_fit.save_trained_comparison", interrupt)
+        assert train([*arguments, "--pairs", "64"]) == 130
+    with pytest.raises(ConfigError, match="another list of pairs"):
+        train([*arguments, "--pairs", "96", "--resume"])
+    assert train([*arguments, "--pairs", "64", "--resume"]) == 0
+    card = ComparisonCard.load(trained.parent / "listed" / "comparison.json")
+    assert (card.data["pairs"], card.data["triplets"]) == (64, None)
+
+
+def test_held_out_scores_that_are_no_numbers_end_a_run_without_remains(trained, monkeypatch):
+    whole = PairTrainer._train
+
+    def spoiled(trainer, number):
+        result = whole(trainer, number)
+        if number:
+            trainer.network.log_scale.data.fill_(torch.nan)
+        return result
+
+    monkeypatch.setattr(PairTrainer, "_train", spoiled)
+    arguments = ["--backbone", "tiny.json", *DATA, *SHORT, "--epochs", "2", "--set", "average=0"]
+    words = "diverged: the loss of the held-out pairs is nan in epoch 2; required: a learning_rate below 0.03"
+    with pytest.raises(ConfigError, match=words):
+        train([*arguments, "--out", "models/diverged"])
+    assert not list(trained.parent.glob("diverged*"))
+
+
+def test_a_device_without_memory_left_is_named(trained, monkeypatch):
+    def full(trainer):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(PairTrainer, "epochs", full)
+    with pytest.raises(DeviceError, match="cpu is out of memory with batches of 32; required: a smaller"):
+        train(["--backbone", "tiny.json", *DATA, *SHORT, "--device", "cpu", "--out", "models/none"])
+
+
 def test_the_set_of_google_trains_pairs(trained, tmp_path):
     random = np.random.RandomState(0)
     lines = []
@@ -282,9 +374,15 @@ def test_the_set_of_google_trains_pairs(trained, tmp_path):
     for name in read_fec(tmp_path / "fec.csv").crops():
         Image.fromarray(random.randint(0, 256, (48, 48)).astype(np.uint8)).save(tmp_path / f"{name}.png")
     arguments = ["--backbone", "tiny.json", "--fec", str(tmp_path / "fec.csv"), "--fec-faces", str(tmp_path)]
-    assert train([*arguments, *SHORT, "--loss", "both", "--out", "models/fec"]) == 0
+    assert train([*arguments, *SHORT, "--loss", "both", "--seed", "3", "--out", "models/fec"]) == 0
     card = ComparisonCard.load(trained.parent / "fec" / "comparison.json")
     assert card.data["name"] == "fec.csv" and set(card.metrics) == {"held_out"}
+    assert card.data["split"] == {"kind": "triplets", "seed": 3, "share": 0.05}
+    assert card.odd_scale is not None
+    held_out = card.metrics["held_out"]["triplets"]["all"]["triplets"]
+    assert 10 < held_out < 60 and card.data["pairs"] == card.data["triplets"] == 600 - held_out
+    assert "the triplets of fec.csv" in card.limits and "FER2013" not in card.limits
+    assert evaluate(["models/fec", *DATA, "--pairs", "50"]) == 0
 
 
 @pytest.mark.parametrize(
@@ -296,6 +394,27 @@ def test_the_set_of_google_trains_pairs(trained, tmp_path):
         (["--backbone", "tiny.json", *DATA, "--set", "speed=3"], ConfigError, "speed"),
         (["--backbone", "tiny.json", *DATA, "--loss", "triplet", "--pairs", "9"], ConfigError, "loss"),
         (["--backbone", "tiny.json", "--data", "none.csv"], DataError, "none.csv"),
+        (["--backbone", "tiny.json", "--pairs", "0"], ConfigError, "--pairs is 0; required: at least 1"),
+        (
+            ["--backbone", "tiny.json", "--triplets", "0"],
+            ConfigError,
+            "--triplets is 0; required: at least 1",
+        ),
+        (
+            ["--backbone", "tiny.json", "--split-seed", "-1"],
+            ConfigError,
+            "--split-seed is -1; required: 0 to",
+        ),
+        (
+            ["--backbone", "tiny.json", "--split-seed", "5000000000"],
+            ConfigError,
+            "--split-seed is 5000000000; required: 0 to 4294967295",
+        ),
+        (
+            ["--backbone", "tiny.json", *DATA, "--set", "batch_size=1"],
+            ConfigError,
+            "batch_size is 1; required: at least 2",
+        ),
     ],
 )
 def test_what_cannot_be_trained_is_said(trained, arguments, error, words):
@@ -315,6 +434,8 @@ def test_a_usage_without_rows_is_named(trained):
         (["--pairs", "0"], "--pairs is 0; required: at least 2"),
         (["--pairs", "1"], "--pairs is 1; required: at least 2"),
         (["--triplets", "-1"], "--triplets is -1; required: at least 1"),
+        (["--seed", "-1"], "--seed is -1; required: 0 to 4294967295"),
+        (["--seed", "4294967296"], "--seed is 4294967296; required: 0 to 4294967295"),
         (["--pictures", "fer2013.csv"], "--pictures is fer2013.csv: File exists; required: a folder"),
         (
             ["--pictures", "fer2013.csv/in"],

@@ -79,6 +79,18 @@ class FaceDataset:
             votes=None if self.votes is None else self.votes[rows],
         )
 
+    def distinct(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Which of these rows show the same face, pixel by pixel.
+
+        Returns:
+            int64 (D,): places in `rows` where each of the D different faces comes first; int64 (N,): for each
+            row its face, an index into the first array.
+        """
+        pixels = np.ascontiguousarray(self.faces[rows]).reshape(len(rows), -1)
+        whole = pixels.view(np.dtype((np.void, pixels.shape[1]))).ravel()
+        _, first, face = np.unique(whole, return_index=True, return_inverse=True)
+        return first, face.ravel()
+
     def digest(self, rows: np.ndarray) -> str:
         """16 hexadecimal digits of the SHA-256 over the faces of these rows, in the order given."""
         return _digest(self.faces[rows])

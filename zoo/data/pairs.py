@@ -1,4 +1,4 @@
-"""Draws pairs and triplets of faces by seed from labels and votes; knows nothing of pixels or networks."""
+"""Draws pairs and triplets of faces by seed from labels and votes; knows nothing of networks."""
 
 from __future__ import annotations
 
@@ -75,15 +75,24 @@ class Triplets:
         return _fingerprint(self.first, self.second, self.odd, self.kind)
 
 
-def hold_out(rows: np.ndarray, share: float, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Part rows, int64 (N,), at random into those that train and a share, above 0 and below 1, that doesn't.
+def hold_out(
+    dataset: FaceDataset, rows: np.ndarray, share: float, *, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Part rows, int64 (N,), at random into those that train and those that don't.
+
+    Identical faces stay together, where the first of them goes.
+
+    Args:
+        share: about how much is held out, above 0 and below 1; exactly so where all faces differ.
 
     Returns:
         int64 rows to train with and rows held out, each in the order of `rows`.
     """
-    order = np.random.RandomState(seed).permutation(len(rows))
-    count = round(share * len(rows))
-    return rows[np.sort(order[count:])], rows[np.sort(order[:count])]
+    first, group = dataset.distinct(rows)
+    held = np.zeros(len(rows), dtype=bool)
+    held[np.random.RandomState(seed).permutation(len(rows))[: round(share * len(rows))]] = True
+    held = held[first[group]]
+    return rows[~held], rows[held]
 
 
 def make_pairs(dataset: FaceDataset, rows: np.ndarray, *, count: int, seed: int) -> Pairs:

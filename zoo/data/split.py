@@ -141,10 +141,7 @@ def _stratified(
 
     A face that occurs more than once counts once, under the label of its first row.
     """
-    pixels = np.ascontiguousarray(dataset.faces[rows]).reshape(len(rows), -1)
-    _, first, group = np.unique(
-        pixels.view(np.dtype((np.void, pixels.shape[1]))).ravel(), return_index=True, return_inverse=True
-    )
+    first, group = dataset.distinct(rows)
     labels = dataset.labels[rows][first]
     needed = sum(fraction > 0 for fraction in fractions)
     part = np.zeros(len(first), np.int8)
@@ -159,7 +156,7 @@ def _stratified(
         sizes = [max(1, round(len(members) * fraction)) if fraction else 0 for fraction in fractions[1:]]
         part[order[: sizes[0]]] = 1
         part[order[sizes[0] : sum(sizes)]] = 2
-    parts = part[group.ravel()]
+    parts = part[group]
     return rows[parts == 0], rows[parts == 1], rows[parts == 2]
 
 

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from zoo.data.augment import Augmentation
 from zoo.data.dataset import FaceDataset
 from zoo.data.pairs import Pairs, Triplets
 from zoo.errors import ConfigError
 from zoo.networks.config import require, require_choice
 
-__all__ = ["LOSSES", "Objective", "PairData", "check_objective"]
+__all__ = ["LOSSES", "Objective", "PairData", "check_objective", "flips_at_most"]
 
 LOSSES = ("pair", "contrastive", "triplet", "both")
 
@@ -22,7 +23,8 @@ class Objective:
 
     Attributes:
         loss: `pair` (binary cross-entropy), `contrastive`, `triplet` (two hinges) or `both` (pair, triplet).
-        classification: weight of the cross-entropy of the labels; 0 where the network names no expressions.
+        classification: weight of the cross-entropy of the labels; 0 where they aren't trained with, as with
+            a frozen backbone, with lists, or where the network names no expressions.
         frozen: the backbone stays as it is; its features are computed once, of `views` variations of a face.
         views: the first is the face itself, the others are augmented; where augmentation only flips, the
             second is its mirror image, and there is no third.
@@ -85,12 +87,23 @@ class PairData:
         return np.unique(np.concatenate(members))
 
 
-def check_objective(objective: Objective, data: PairData) -> None:
-    """See that the data have what the loss needs.
+def flips_at_most(augmentation: Augmentation) -> bool:
+    """Whether an augmentation mirrors faces, or does nothing, and so gives two views of a face at most."""
+    return not augmentation.warps and not augmentation.erase * augmentation.strength
+
+
+def check_objective(objective: Objective, data: PairData, batch_size: int) -> None:
+    """See that the data, and the batches, have what the loss needs.
 
     Raises:
-        ConfigError: there are no votes, or the lists are not those of the loss.
+        ConfigError: there are no votes, the lists are not those of the loss, or a batch has too few faces.
     """
+    fewest = 3 if objective.loss in ("triplet", "both") else 2
+    if not data.listed and batch_size < fewest:
+        raise ConfigError(
+            f"batch_size is {batch_size}; required: at least {fewest} for the loss {objective.loss}, which "
+            "compares the faces of a batch"
+        )
     if data.listed:
         wanted = {"pair": data.pairs, "contrastive": data.pairs, "triplet": data.triplets}
         given = data.pairs if objective.loss == "both" and data.triplets is not None else None

@@ -86,8 +86,8 @@ class HeldOut:
     """Training rows that trained nothing here, and how to find them again.
 
     Attributes:
-        rows: int64 (H,); empty where lists of pairs were trained with, whose held-out pairs then calibrate.
-        split, seed, share: see `find`.
+        rows: int64 (H,); empty with Google's set, of which triplets are held out.
+        split, seed, share: see `find`; of Google's set `triplets`, and their seed and share.
         seen: the backbone was trained with these rows before.
     """
 
@@ -99,11 +99,14 @@ class HeldOut:
 
     @staticmethod
     def find(dataset: FaceDataset, split: str, seed: int, share: float) -> tuple[np.ndarray, np.ndarray]:
-        """Rows to train with and rows held out: of a random split its validation rows, else a share."""
-        parts = make_split(dataset, kind=split, seed=seed)
+        """Rows to train with and rows held out: of a random split its validation rows, else a share.
+
+        Of a split of Google's `triplets` it is a share, too, though none of these rows trained with them.
+        """
+        parts = make_split(dataset, kind="official" if split == "triplets" else split, seed=seed)
         if split == "random":
             return parts.train, parts.validation
-        return hold_out(parts.train, share, seed=seed)
+        return hold_out(dataset, parts.train, share, seed=seed)
 
 
 def describe_rows(
@@ -232,11 +235,11 @@ def save_trained_comparison(
     network, dataset = trainer.finish(), trainer.data.dataset
     preprocess = trainer.preprocess.cpu()
     held_rows, labelled = held.rows, len(held.rows) > 0
-    pairs, triplets = trainer.data.held_out, None
     if labelled:
         pairs, triplets = draw_tasks(dataset, held_rows, pairs=HELD_OUT_PAIRS, triplets=1_500)
     else:
-        held_rows = np.unique(np.concatenate([pairs.first, pairs.second]))
+        pairs, triplets = trainer.data.held_out, trainer.data.held_out_triplets
+        held_rows = trainer.data.held_out_rows
     described = describe_rows(network, dataset, held_rows, preprocess, device=trainer.device)
     slope, offset = fit_probability(described.scores(pairs), pairs.same)
     temperature = 1.0
@@ -256,7 +259,7 @@ def save_trained_comparison(
             continue
         found = describe_rows(network, dataset, rows, preprocess, device=trainer.device)
         metrics[usage] = measure_part(found, *tasks, slope=slope, offset=offset)
-    cost = config.cost()
+    cost, lists = config.cost(), zip(("pairs", "triplets"), trainer.lists, strict=True)
     card = ComparisonCard(
         name=folder.name,
         config=config.to_json(),
@@ -276,6 +279,7 @@ def save_trained_comparison(
             "drawn": dataset.drawn,
             "votes": dataset.votes is not None,
             "rows": {"train": len(trainer.data.train), "held_out": len(held_rows)},
+            **{name: None if entries is None else len(entries) for name, entries in lists},
             "split": {"kind": held.split, "seed": held.seed, "share": held.share},
             "held_out_seen_by_backbone": held.seen,
         },

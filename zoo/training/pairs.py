@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from zoo.data.augment import augment
 from zoo.data.balance import epoch_rows
 from zoo.data.channels import Preprocess
-from zoo.data.pairs import MARGIN
+from zoo.data.pairs import MARGIN, Pairs, Triplets
 from zoo.errors import ConfigError
 from zoo.networks.comparison import ComparisonNetwork
 from zoo.training.checkpoint import load_checkpoint, save_checkpoint
@@ -26,7 +26,7 @@ from zoo.training.device import autocast, pick_precision
 from zoo.training.embed import backbone_features, embed_faces
 from zoo.training.loop import DivergedError
 from zoo.training.optimization import Plateau, PlateauState, WeightAverage, make_optimizer
-from zoo.training.pair_data import Objective, PairData, check_objective
+from zoo.training.pair_data import Objective, PairData, check_objective, flips_at_most
 from zoo.training.pair_losses import all_pairs, contrastive_loss, pair_loss, triplet_loss, vote_triplets
 from zoo.training.pair_measure import best_threshold
 from zoo.training.recipe import Recipe, learning_rate_factor
@@ -76,7 +76,8 @@ class PairTrainer:
         on_features: called with the faces that a frozen backbone has described, and how many it has to.
 
     Raises:
-        ConfigError: the objective needs votes, or distances, that are not there.
+        ConfigError: the objective needs votes, lists or larger batches, or the checkpoint belongs to another
+            run.
     """
 
     def __init__(
@@ -92,13 +93,18 @@ class PairTrainer:
         identity: dict[str, object] | None = None,
         on_features: Callable[[int, int], None] | None = None,
     ) -> None:
-        check_objective(objective, data)
+        check_objective(objective, data, recipe.batch_size)
         self.recipe, self.objective, self.data, self.device = recipe, objective, data, device
         self.preprocess = preprocess.to(device)
         self.network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.history: list[PairEpoch] = []
         self._precision = pick_precision(device)
         self._checkpoint = checkpoint
+        lists = {
+            "list of pairs": data.pairs,
+            "list of triplets": data.triplets,
+            "held_out_triplets": data.held_out_triplets,
+        }
         self._identity = {
             **(identity or {}),
             "recipe": recipe.to_json(),
@@ -106,7 +112,7 @@ class PairTrainer:
             "data": data.dataset.fingerprint,
             "train": int(np.bitwise_xor.reduce(data.train * 2654435761 % (1 << 32), initial=0)),
             "held_out": data.held_out.fingerprint,
-            "held_out_triplets": data.held_out_triplets and data.held_out_triplets.fingerprint,
+            **{name: None if entries is None else entries.fingerprint for name, entries in lists.items()},
         }
         for parameter in self.network.backbone.parameters():
             parameter.requires_grad_(not objective.frozen)
@@ -133,6 +139,15 @@ class PairTrainer:
             return self.history[-1] if self.history else None
         return max(self.history, key=self._merit)
 
+    @property
+    def lists(self) -> tuple[Pairs | None, Triplets | None]:
+        """The lists that the loss learns from; None twice where batches are sets of faces."""
+        loss = self.objective.loss
+        return (
+            self.data.pairs if loss != "triplet" else None,
+            self.data.triplets if loss in ("triplet", "both") else None,
+        )
+
     def _merit(self, result: PairEpoch) -> float:
         if self.objective.loss == "triplet" and result.triplets is not None:
             return result.triplets
@@ -142,13 +157,13 @@ class PairTrainer:
         """Train on; yields after each epoch, once its checkpoint is written.
 
         Raises:
-            DivergedError: the loss is no longer finite.
+            DivergedError: the loss, or that of the held-out pairs, is no longer finite.
         """
         while len(self.history) < self.recipe.epochs and not self._stopped_early():
             start, number = time.perf_counter(), len(self.history)
             rate, train_loss = self._train(number)
             if not math.isfinite(train_loss):
-                raise DivergedError(f"the training loss of epoch {number + 1} is {train_loss}")
+                raise DivergedError(f"the training loss is {train_loss} in epoch {number + 1}")
             loss, auc, accuracy, triplets = self._validate()
             seconds = time.perf_counter() - start
             result = PairEpoch(number + 1, rate, train_loss, loss, auc, accuracy, triplets, seconds)
@@ -206,13 +221,9 @@ class PairTrainer:
             for start in range(0, len(rows) - size + 1, size):
                 yield _Batch(rows=rows[start : start + size])
             return
-        lists = (
-            data.pairs if self.objective.loss != "triplet" else None,
-            data.triplets if self.objective.loss in ("triplet", "both") else None,
-        )
         pairs, triplets = (
             () if entries is None else torch.randperm(len(entries), generator=order).split(size)
-            for entries in lists
+            for entries in self.lists
         )
         for step in range(max(len(pairs), len(triplets))):
             yield _Batch(
@@ -306,8 +317,10 @@ class PairTrainer:
                 near = self.network.distance(first, second)
                 other = torch.minimum(self.network.distance(first, odd), self.network.distance(second, odd))
                 right = float((near < other).float().mean())
-        scores = logits.double().cpu().numpy()
         self.network.load_state_dict(live)
+        if not math.isfinite(loss):
+            raise DivergedError(f"the loss of the held-out pairs is {loss} in epoch {len(self.history) + 1}")
+        scores = logits.cpu().double().numpy()  # MPS has no float64
         accuracy = float(((scores >= best_threshold(scores, pairs.same)) == pairs.same).mean())
         return loss, float(roc_auc_score(pairs.same, scores)), accuracy, right
 
@@ -317,7 +330,7 @@ class PairTrainer:
         generator = torch.Generator().manual_seed(self.recipe.seed)
         train = data.seen
         rows = [np.unique(np.concatenate([data.held_out_rows, train]))]
-        only_flips = not augmentation.warps and not augmentation.erase * augmentation.strength
+        only_flips = flips_at_most(augmentation)
         views_at_most = 1 + augmentation.flip if only_flips else self.objective.views
         rows += [train] * (min(self.objective.views, views_at_most) - 1)
         total, done = sum(map(len, rows)), 0

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import bisect
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -19,7 +20,7 @@ from zoo.training.loop import EpochResult, Trainer
 from zoo.training.pretrained import Start
 from zoo.training.recipe import Recipe, resolution
 
-__all__ = ["train_and_save"]
+__all__ = ["plain_errors", "train_and_save"]
 
 
 def train_and_save(
@@ -63,7 +64,7 @@ def train_and_save(
         DeviceError: the device is out of memory.
         DivergedError: the loss is no longer finite.
     """
-    try:
+    with plain_errors(recipe, device):
         trainer = Trainer(config, recipe, dataset, split, device=device, checkpoint=checkpoint, start=start)
         clock = _Clock(deadline, recipe.epochs)
 
@@ -80,6 +81,21 @@ def train_and_save(
         card = save_trained(
             folder, trainer, dataset, split, note=note, study=study, trial=trial, pictures=True
         )
+    if checkpoint:
+        checkpoint.unlink(missing_ok=True)
+    return card
+
+
+@contextlib.contextmanager
+def plain_errors(recipe: Recipe, device: torch.device) -> Iterator[None]:
+    """Say what to change where torch says that a batch is too small, or the device out of memory.
+
+    Raises:
+        ConfigError: a batch is too small.
+        DeviceError: the device is out of memory.
+    """
+    try:
+        yield
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             raise
@@ -93,9 +109,6 @@ def train_and_save(
             f"{device} is out of memory with batches of {recipe.batch_size}; "
             "required: a smaller batch_size, or a smaller network"
         ) from None
-    if checkpoint:
-        checkpoint.unlink(missing_ok=True)
-    return card
 
 
 class _Clock:

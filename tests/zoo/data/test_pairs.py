@@ -8,7 +8,7 @@ import pytest
 from zoo.data.dataset import FaceDataset
 from zoo.data.emotions import EMOTIONS
 from zoo.data.fec import FecTriplets
-from zoo.data.pairs import MARGIN, Pairs, fec_pairs, fec_triplets, make_pairs, make_triplets
+from zoo.data.pairs import MARGIN, Pairs, fec_pairs, fec_triplets, hold_out, make_pairs, make_triplets
 from zoo.errors import DataError
 
 SHARES = (0.14, 0.02, 0.14, 0.25, 0.17, 0.11, 0.17)
@@ -141,6 +141,25 @@ def test_faces_without_votes_are_left_out(dataset):
 def test_what_cannot_be_drawn_is_said(dataset, change, words):
     with pytest.raises(DataError, match=words):
         change(dataset)
+
+
+def test_identical_faces_are_held_out_together(dataset):
+    faces = np.zeros((2000, 48, 48), dtype=np.uint8)
+    faces[:, 0, 0], faces[:, 0, 1] = divmod(np.random.RandomState(1).randint(1000, size=2000), 256)
+    twins = dataclasses.replace(dataset, faces=faces)
+    rows = twins.rows("Training")
+    train, held = hold_out(twins, rows, 0.1, seed=3)
+    assert np.array_equal(np.sort(np.concatenate([train, held])), rows)
+    assert 110 <= len(held) <= 190
+    different = {face.tobytes() for face in faces[rows]}
+    assert len(different) < 900
+    assert not {face.tobytes() for face in faces[held]} & {face.tobytes() for face in faces[train]}
+    again, other = hold_out(twins, rows, 0.1, seed=3)[1], hold_out(twins, rows, 0.1, seed=4)[1]
+    assert np.array_equal(held, again) and not np.array_equal(held, other)
+    apart = dataclasses.replace(
+        dataset, faces=np.random.RandomState(2).randint(256, size=(2000, 48, 48)).astype(np.uint8)
+    )
+    assert len(hold_out(apart, rows, 0.1, seed=3)[1]) == 150
 
 
 def test_fec_rows_with_missing_faces_or_ties_are_left_out():

@@ -243,6 +243,35 @@ def test_a_checkpoint_of_another_run_is_refused(dataset, tmp_path, change):
         make_trainer(dataset, checkpoint=path, **change)
 
 
+def test_float64_is_asked_of_the_cpu_alone(dataset, monkeypatch):
+    """As MPS has no float64, and a machine for tests no MPS."""
+
+    class Elsewhere(torch.Tensor):
+        def double(self):
+            raise TypeError("no float64 here")
+
+        def cpu(self):
+            return self.as_subclass(torch.Tensor)
+
+    trainer = make_trainer(dataset, recipe=dataclasses.replace(RECIPE, epochs=1))
+    compare = trainer.network.compare
+    monkeypatch.setattr(
+        trainer.network, "compare", lambda *pair: compare(*pair).as_subclass(Elsewhere), raising=False
+    )
+    assert 0 <= next(trainer.epochs()).auc <= 1
+
+
+@pytest.mark.parametrize(("loss", "fewest"), [("pair", 2), ("contrastive", 2), ("triplet", 3), ("both", 3)])
+def test_batches_without_faces_to_compare_are_refused(dataset, loss, fewest):
+    for size in (fewest, fewest - 1):
+        recipe = dataclasses.replace(RECIPE, batch_size=size)
+        if size < fewest:
+            with pytest.raises(ConfigError, match=f"batch_size is {size}; required: at least {fewest}"):
+                make_trainer(dataset, recipe=recipe, objective=Objective(loss=loss))
+        else:
+            make_trainer(dataset, recipe=recipe, objective=Objective(loss=loss))
+
+
 def test_it_stops_early(dataset):
     recipe = dataclasses.replace(RECIPE, epochs=30, learning_rate=1e-9, patience=2)
     trainer = make_trainer(dataset, recipe=recipe)
