@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import warnings
 from dataclasses import dataclass
@@ -14,18 +15,24 @@ from scipy import stats
 from search.table import StudyTable
 
 __all__ = [
+    "SHUFFLES",
     "Basis",
     "Effect",
     "Savings",
     "basis_of",
     "effects",
+    "importance_by_chance",
     "importances",
     "luck",
     "pareto_front",
     "quantile_of",
     "rank_correlations",
+    "sampled",
     "savings",
 ]
+
+SHUFFLES = 50
+"""Of the accuracies, which `importance_by_chance` compares with. They take about a second."""
 
 # Among 42 complete trials of a made-up study, PED-ANOVA put a parameter without effect second.
 _ENOUGH_COMPLETE = 100
@@ -71,7 +78,7 @@ class Effect:
 
 @dataclass(frozen=True)
 class Savings:
-    """What pruning saved.
+    """What stopping trials early saved.
 
     Attributes:
         started: trials that were trained for at least one epoch and are finished.
@@ -108,30 +115,62 @@ def basis_of(table: StudyTable) -> Basis:
     return Basis(epoch, curves[epoch].dropna())
 
 
+def sampled(table: StudyTable, basis: Basis) -> Basis:
+    """The basis without starting points: they weren't sampled, and published networks have no parameters."""
+    found = table.rows.network.reindex(basis.accuracy.index).isna()
+    return dataclasses.replace(basis, accuracy=basis.accuracy[found])
+
+
 def importances(table: StudyTable, basis: Basis) -> dict[str, float]:
     """Each parameter's share of the importance for being among the best trials, largest first.
 
     PED-ANOVA (Watanabe, Bansal and Hutter, 2023, arXiv:2304.10255) at the quantile that `quantile_of`
-    gives, over the sampled trials; empty with too few of them.
+    gives, over the `sampled` trials; empty with too few of them.
     """
-    # Starting points weren't sampled, and published networks have none of the parameters.
-    accuracies = basis.accuracy[table.rows.network.reindex(basis.accuracy.index).isna()]
-    if len(accuracies) < _FEWEST_FOR_IMPORTANCE or accuracies.nunique() < 2:
-        return {}
-    stand_in = optuna.create_study(direction="maximize")
-    stand_in.add_trials(
-        [
-            optuna.trial.create_trial(
-                params=trial.params, distributions=trial.distributions, value=float(accuracy)
-            )
-            for trial, accuracy in ((table.trial(int(n)), value) for n, value in accuracies.items())
-        ]
+    accuracy = sampled(table, basis).accuracy
+    stand_in = _stand_in(table, accuracy)
+    return _shares(stand_in, accuracy.to_numpy()) if stand_in is not None else {}
+
+
+def importance_by_chance(table: StudyTable, basis: Basis) -> float:
+    """Probability that the largest share is at least that of `importances` if no parameter mattered.
+
+    It is the part of `SHUFFLES` shuffles of the accuracies in which it is; 1 with too few trials.
+    """
+    accuracy = sampled(table, basis).accuracy
+    stand_in = _stand_in(table, accuracy)
+    if stand_in is None:
+        return 1.0
+    random, values = np.random.default_rng(0), accuracy.to_numpy()
+    real, *shuffled = (
+        max(_shares(stand_in, order).values(), default=0.0)
+        for order in (values, *(random.permutation(values) for _ in range(SHUFFLES)))
     )
+    return sum(largest >= real for largest in shuffled) / SHUFFLES
+
+
+def _stand_in(table: StudyTable, accuracy: pd.Series) -> optuna.Study | None:
+    """A study of these trials in their order, without values; None if they are too few or all alike."""
+    if len(accuracy) < _FEWEST_FOR_IMPORTANCE or accuracy.nunique() < 2:
+        return None
+    study = optuna.create_study()
+    trials = (table.trial(int(number)) for number in accuracy.index)
+    study.add_trials(
+        optuna.trial.create_trial(params=trial.params, distributions=trial.distributions, value=0.0)
+        for trial in trials
+    )
+    return study
+
+
+def _shares(stand_in: optuna.Study, accuracies: np.ndarray) -> dict[str, float]:
+    """PED-ANOVA's shares, largest first, if the trials had these accuracies."""
     evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=quantile_of(len(accuracies)))
     with warnings.catch_warnings():
-        # Optuna warns of conditional parameters that a single trial has.
+        # Optuna warns of conditional parameters that a single trial has, and that a target is minimised.
         warnings.simplefilter("ignore")
-        shares = optuna.importance.get_param_importances(stand_in, evaluator=evaluator)
+        shares = optuna.importance.get_param_importances(
+            stand_in, evaluator=evaluator, target=lambda trial: -float(accuracies[trial.number])
+        )
     return {name: share for name, share in shares.items() if math.isfinite(share)}
 
 
@@ -196,7 +235,7 @@ def pareto_front(table: StudyTable) -> list[int]:
 
 
 def savings(table: StudyTable) -> Savings:
-    """What pruning saved, over all finished trials that were trained."""
+    """What stopping early saved, over all finished trials that were trained."""
     rows, epochs = table.learned, table.settings.epochs
     missing = epochs - rows.epochs
     pace = (rows.seconds / rows.trained.where(rows.trained > 0)).fillna(0.0)
@@ -226,10 +265,11 @@ def rank_correlations(table: StudyTable) -> pd.Series:
 
 
 def luck(trials: int, faces: int, accuracy: float) -> float:
-    """By how much the best of equally good networks seems better than they are, at most.
+    """By how much the best of equally good networks seems better than they are, on average at most.
 
     The expected largest of `trials` independent normal errors whose standard deviation is that of an
-    accuracy measured on `faces` faces. As all are measured on the same faces, the true figure is smaller.
+    accuracy measured on `faces` faces. As all are measured on the same faces, the true expectation is
+    smaller; a single study can still have more luck than either.
     """
     if trials < 2:
         return 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from socketserver import ThreadingMixIn
@@ -110,7 +111,10 @@ def serve(places: Places, *, host: str, port: int) -> None:
     # The shown study's store comes first, as uploads from the browser go there; a bucket of another study
     # that can't be reached is no reason not to show this one.
     others = [url for url in urls.values() if shown is None or not url.startswith("s3://")]
-    store = stores_together([*([urls[shown]] if shown else []), *others])
+    store = stores_together(
+        [*([urls[shown]] if shown else []), *others],
+        told=lambda reason: print(f"note: {reason}; the dashboard goes on without them", file=sys.stderr),
+    )
     application = wsgi(storage, artifact_store=store)
     try:
         server = make_server(host, port, application, server_class=_Server, handler_class=_Handler)

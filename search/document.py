@@ -7,6 +7,7 @@ import contextlib
 import datetime
 import html
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from optuna.storages import BaseStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from search.analysis import basis_of, effects, importances
+from search.analysis import basis_of, effects, importances, sampled
 from search.export import top_trials
 from search.figures import FIGURES
 from search.findings import findings, said_basis, said_effect
@@ -25,6 +26,7 @@ from search.pictures import PICTURES, draw
 from search.storage import Places, make_folder
 from search.stores import artifacts_of, stores_together
 from search.table import StudyTable, words_of
+from zoo.errors import first_line
 
 __all__ = ["best_rows", "write_report"]
 
@@ -33,7 +35,7 @@ _TITLES = {
     "history": "History",
     "importance": "Importance",
     "pareto": "Accuracy against cost",
-    "savings": "What pruning saved",
+    "savings": "What stopping early saved",
     "curves": "Learning curves",
     "parallel": "Parallel coordinates",
     "slices": "Slices",
@@ -71,6 +73,8 @@ def best_rows(table: StudyTable, trials: Sequence[FrozenTrial]) -> tuple[list[st
             interval = f"after epoch {row.epochs:.0f}"
         else:
             interval = "–".join(f"{bound:.4f}" for bound in interval)
+        # Of training: a trial that went on from a checkpoint began earlier than its row says.
+        seconds = attributes.get("seconds", row.seconds)
         rows.append(
             [
                 str(trial.number),
@@ -79,8 +83,7 @@ def best_rows(table: StudyTable, trials: Sequence[FrozenTrial]) -> tuple[list[st
                 f"{row.macro_f1:.4f}" if row.macro_f1 == row.macro_f1 else "",
                 f"{row.parameters:,.0f}",
                 f"{row.macs:,.0f}",
-                # Of training: a trial that went on from a checkpoint began earlier than its row says.
-                f"{attributes.get('seconds', row.seconds):.0f}",
+                f"{seconds:.0f}" if seconds == seconds else "",
                 "–".join(map(str, attributes["config"]["widths"])),
                 str(attributes["config"].get("inceptions", 0)),
                 row.network if isinstance(row.network, str) else "search",
@@ -105,42 +108,50 @@ def write_report(study: Study, storage: BaseStorage, places: Places, folder: Pat
     table = StudyTable.of(study)
     pictures = draw(table, folder, list(PICTURES))
     of_best = _pictures_of_best(study, storage, places, table, folder)
-    best = best_rows(table, top_trials(study, _TOLD_TRIALS))
+    said = findings(table)
+    best = best_rows(table, top_trials(table, _TOLD_TRIALS))
     parameters = _effect_rows(table)
     markdown, page = folder / "report.md", folder / "report.html"
-    _replace(markdown, _markdown(table, places, best, parameters, pictures, of_best))
-    _replace(page, _html(table, places, best, parameters, of_best))
+    _replace(markdown, _markdown(table, places, said, best, parameters, pictures, of_best))
+    _replace(page, _html(table, places, said, best, parameters, of_best))
     return [page, markdown, *pictures, *of_best]
 
 
-def _effect_rows(table: StudyTable) -> tuple[str, list[list[str]]]:
-    """What the effects are measured on, and a row for each parameter: name, importance, trials, effect."""
+def _effect_rows(table: StudyTable) -> tuple[list[str], list[list[str]]]:
+    """Headings, and a row for each parameter: name, importance, trials, effect."""
     if not len(table.learned):
-        return "", []
+        return [], []
     basis = basis_of(table)
     shares = importances(table, basis)
     rows = [
         [words_of(e.parameter), f"{shares.get(e.parameter, 0.0):.1%}", f"{e.trials:,}", said_effect(e)]
         for e in sorted(effects(table, basis), key=lambda e: -shares.get(e.parameter, 0.0))
     ]
-    return said_basis(basis), rows
+    importance = f"importance ({len(sampled(table, basis).accuracy):,} sampled trials)"
+    return ["parameter", importance, "trials", f"median accuracy {said_basis(basis)}"], rows
 
 
 def _pictures_of_best(
     study: Study, storage: BaseStorage, places: Places, table: StudyTable, folder: Path
 ) -> list[Path]:
-    """Fetch the best trial's learning curves and confusion matrix, if its artifacts can be reached."""
-    store = stores_together([artifacts_of(study, places)])
-    if store is None or table.best is None:
+    """Fetch the best trial's learning curves and confusion matrix; a note says why they can't be had."""
+    kept = get_all_artifact_meta(table.best, storage=storage) if table.best is not None else []
+    pictures = [meta for meta in kept if meta.filename in ("curves.png", "confusion.png")]
+    if not pictures:
         return []
     paths = []
-    for meta in get_all_artifact_meta(table.best, storage=storage):
-        if meta.filename in ("curves.png", "confusion.png"):
+    try:
+        store = stores_together([artifacts_of(study, places)])
+        if store is None:
+            return []
+        for meta in pictures:
             path = folder / f"best_{meta.filename}"
             path.unlink(missing_ok=True)
             with contextlib.suppress(ArtifactNotFound):
                 download_artifact(artifact_store=store, artifact_id=meta.artifact_id, file_path=str(path))
                 paths.append(path)
+    except Exception as error:  # of whatever kind a bucket's client raises
+        print(f"note: the best trial's own pictures can't be had ({first_line(error)})", file=sys.stderr)
     return sorted(paths)
 
 
@@ -156,13 +167,14 @@ def _lead(table: StudyTable) -> str:
 def _markdown(
     table: StudyTable,
     places: Places,
+    said: Sequence[str],
     best: tuple[list[str], list[list[str]]],
-    parameters: tuple[str, list[list[str]]],
+    parameters: tuple[list[str], list[list[str]]],
     pictures: Sequence[Path],
     of_best: Sequence[Path],
 ) -> str:
     parts = [f"# Study {table.name}", _lead(table), "## In words"]
-    parts.append("\n".join(f"- {sentence}" for sentence in findings(table)))
+    parts.append("\n".join(f"- {sentence}" for sentence in said))
     if best[1]:
         parts += ["## Best trials", _markdown_table(*best)]
     for path in of_best:
@@ -170,8 +182,7 @@ def _markdown(
     for path in pictures:
         parts += [f"## {_TITLES[path.stem]}", f"![{_TITLES[path.stem]}]({path.name})"]
     if parameters[1]:
-        headings = ["parameter", "importance", "trials", f"median accuracy {parameters[0]}"]
-        parts += ["## Parameters", _markdown_table(headings, parameters[1]), _ABOUT_EFFECTS]
+        parts += ["## Parameters", _markdown_table(*parameters), _ABOUT_EFFECTS]
     parts += ["## Commands", "```\n" + "\n".join(commands(table, places)) + "\n```"]
     return "\n\n".join(parts) + "\n"
 
@@ -184,15 +195,16 @@ def _markdown_table(headings: list[str], rows: list[list[str]]) -> str:
 def _html(
     table: StudyTable,
     places: Places,
+    said: Sequence[str],
     best: tuple[list[str], list[list[str]]],
-    parameters: tuple[str, list[list[str]]],
+    parameters: tuple[list[str], list[list[str]]],
     of_best: Sequence[Path],
 ) -> str:
     from plotly.offline import get_plotlyjs
 
     title = html.escape(f"Study {table.name}")
-    said = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in findings(table))
-    sections = [_section("In words", f"<ul>{said}</ul>")]
+    items = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in said)
+    sections = [_section("In words", f"<ul>{items}</ul>")]
     if best[1]:
         images = "".join(
             f'<img alt="{html.escape(path.stem)}" src="data:image/png;base64,'
@@ -207,9 +219,8 @@ def _html(
             drawn = figure.to_html(full_html=False, include_plotlyjs=False, config=config, div_id=name)
             sections.append(_section("", f'<div class="wide">{drawn}</div>'))
     if parameters[1]:
-        headings = ["parameter", "importance", "trials", f"median accuracy {parameters[0]}"]
         about = f'<p class="muted">{html.escape(_ABOUT_EFFECTS)}</p>'
-        sections.append(_section("Parameters", _html_table(headings, parameters[1]) + about))
+        sections.append(_section("Parameters", _html_table(*parameters) + about))
     shown = html.escape("\n".join(commands(table, places)))
     sections.append(_section("Commands", f"<pre>{shown}</pre>"))
     return (

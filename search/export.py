@@ -19,12 +19,12 @@ from zoo.command import run_command
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-    from optuna.study import Study
     from optuna.trial import FrozenTrial
     from rich.console import Console
 
     from search.settings import StudySettings
     from search.study import Places
+    from search.table import StudyTable
     from zoo.card import Card
     from zoo.training.recipe import Recipe
 
@@ -60,24 +60,13 @@ class ExportTask:
     progress: Any
 
 
-def top_trials(study: Study, count: int) -> list[FrozenTrial]:
-    """The best trials by validation accuracy, best first, no configuration twice.
-
-    A study without any complete trial gives those whose last reported accuracy is best.
-    """
-    from optuna.trial import TrialState
-
-    trials = [
-        t for t in study.get_trials(deepcopy=False) if "recipe" in t.user_attrs and t.intermediate_values
-    ]
-    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    ranked = sorted(complete or trials, key=lambda trial: -_accuracy(trial))
-    distinct = {trial.user_attrs["proposal"]: trial for trial in reversed(ranked)}
-    return sorted(distinct.values(), key=lambda trial: -_accuracy(trial))[:count]
-
-
-def _accuracy(trial: FrozenTrial) -> float:
-    return trial.value if trial.value is not None else trial.intermediate_values[trial.last_step or 0]
+def top_trials(table: StudyTable, count: int) -> list[FrozenTrial]:
+    """The best trials, as `StudyTable.ranked` has them; no configuration twice."""
+    distinct: dict[str, FrozenTrial] = {}
+    for trial in map(table.trial, table.ranked):
+        if "recipe" in trial.user_attrs:
+            distinct.setdefault(trial.user_attrs["proposal"], trial)
+    return list(distinct.values())[:count]
 
 
 def train_trial(task: ExportTask, errors: Connection | None = None) -> None:
@@ -167,8 +156,9 @@ def export_trials(
     """Train trials in full, `workers` at a time, and save each as `models/STUDY-trialN`.
 
     A model that is there already, of the same network, recipe, data and split, isn't trained again; beside
-    one that differs, the new one is saved as `models/STUDY-trialN-2`, and so on. An interrupted training
-    goes on from its last epoch when the same is asked for again.
+    one that differs, the new one is saved as `models/STUDY-trialN-2`, and so on. With a deadline, which may
+    have shortened the schedule, a recipe is the same whatever its epochs. An interrupted training goes on
+    from its last epoch when the same is asked for again.
 
     Args:
         changes: of the recipe, `FIELD=VALUE`; see `zoo.training.options.changed`.
@@ -193,8 +183,10 @@ def export_trials(
     progress = multiprocessing.get_context("spawn").Queue()
     at_once = max(1, min(workers, len(trials)))
     rounds = [trials[start : start + at_once] for start in range(0, len(trials), at_once)]
+    timed = deadline is not None
     folders = {
-        trial.number: _folder(models, places.name, trial, recipes[trial.number], settings) for trial in trials
+        trial.number: _folder(models, places.name, trial, recipes[trial.number], settings, timed=timed)
+        for trial in trials
     }
     failures: dict[int, str] = {}
     bar = progress_bar(console)
@@ -269,7 +261,9 @@ def _final_recipe(trial: FrozenTrial, epochs: int, changes: Sequence[str]) -> Re
     return changed(recipe, changes)
 
 
-def _folder(models: Path, study: str, trial: FrozenTrial, recipe: Recipe, settings: StudySettings) -> Path:
+def _folder(
+    models: Path, study: str, trial: FrozenTrial, recipe: Recipe, settings: StudySettings, *, timed: bool
+) -> Path:
     """Where the same training has saved its model, or else the first folder without a model."""
     from zoo.models import CARD
 
@@ -278,11 +272,11 @@ def _folder(models: Path, study: str, trial: FrozenTrial, recipe: Recipe, settin
     return next(
         models / name
         for name in names
-        if not (card := models / name / CARD).is_file() or _saved(card, trial, recipe, settings)
+        if not (card := models / name / CARD).is_file() or _saved(card, trial, recipe, settings, timed=timed)
     )
 
 
-def _saved(path: Path, trial: FrozenTrial, recipe: Recipe, settings: StudySettings) -> bool:
+def _saved(path: Path, trial: FrozenTrial, recipe: Recipe, settings: StudySettings, *, timed: bool) -> bool:
     from zoo.card import Card
     from zoo.errors import WeightsError
     from zoo.training.recipe import Recipe
@@ -291,10 +285,10 @@ def _saved(path: Path, trial: FrozenTrial, recipe: Recipe, settings: StudySettin
         card = Card.load(path)
     except WeightsError:
         return False
-    split = card.data["split"]
+    split, used = card.data["split"], Recipe.from_json(card.recipe)
     return (
         card.config == trial.user_attrs["config"]
-        and Recipe.from_json(card.recipe) == recipe
+        and (dataclasses.replace(used, epochs=recipe.epochs) if timed else used) == recipe
         and card.data["fingerprint"] == settings.fingerprint
         and (split["kind"], split["seed"]) == (settings.split_kind, settings.split_seed)
     )
@@ -331,6 +325,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from search.settings import check_counts
     from search.storage import Places, StudyError, storage_errors
     from search.study import load_study, quiet_optuna, settings_of
+    from search.table import StudyTable
     from zoo.console import stderr
 
     check_counts(options, top=1, epochs=1, trial=0)
@@ -340,7 +335,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         study = load_study(places)
     settings = settings_of(study)
     if options.trial is None:
-        trials = top_trials(study, options.top)
+        trials = top_trials(StudyTable.of(study), options.top)
     else:
         trials = [
             t

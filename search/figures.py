@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from search.analysis import basis_of, importances, pareto_front, rank_correlations, savings
+from search.analysis import basis_of, importances, pareto_front, rank_correlations, sampled, savings
 from search.findings import duration, said_basis
 from search.table import StudyTable, words_of
 from search.views import COLOURS, axis_of, best_so_far, lanes, shown_parameters, survivors, thin
@@ -56,7 +56,8 @@ def importance(table: StudyTable) -> go.Figure | None:
     if basis is None or not shares:
         return None
     shown = list(shares.items())[:16][::-1]
-    figure = _figure(f"Importance for accuracy {said_basis(basis)}", "share of the importance", "")
+    said = said_basis(sampled(table, basis), "sampled trial")
+    figure = _figure(f"Importance for accuracy {said}", "share of the importance", "")
     figure.add_bar(
         x=[round(share, 4) for _, share in shown], y=[words_of(name) for name, _ in shown], orientation="h",
         text=[f"{share:.0%}" for _, share in shown], textposition="outside", marker={"color": BLUE},
@@ -95,12 +96,13 @@ def pareto(table: StudyTable, most: int = _MOST_POINTS) -> go.Figure | None:
 
 
 def pruning(table: StudyTable) -> go.Figure | None:
-    """Trials still training in each epoch, and those that pruning had stopped."""
+    """Trials still training in each epoch, and those that had been stopped."""
     saved = savings(table)
     if not saved.started:
         return None
     counts = survivors(table)
-    title = f"Pruning saved {saved.share:.0%} of {saved.possible:,} epochs, about {duration(saved.seconds)}"
+    title = f"Stopping early saved {saved.share:.0%} of {saved.possible:,} epochs, about "
+    title += duration(saved.seconds)
     figure = _figure(title, "epoch", "trials")
     gone = saved.started - counts.sum(axis=1)
     for name, values, colour in (

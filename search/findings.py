@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy import stats
 
 from search.analysis import (
+    SHUFFLES,
     Basis,
     Effect,
     basis_of,
     effects,
+    importance_by_chance,
     importances,
     luck,
     pareto_front,
     rank_correlations,
+    sampled,
     savings,
 )
 from search.table import StudyTable, words_of
@@ -49,10 +51,9 @@ def findings(table: StudyTable) -> list[str]:
     ]
 
 
-def said_basis(basis: Basis) -> str:
-    """`at the end (45 trials)` or `after epoch 2 (139 trials)`."""
-    when = "at the end" if basis.epoch is None else f"after epoch {basis.epoch}"
-    return f"{when} ({_count(len(basis.accuracy), 'trial')})"
+def said_basis(basis: Basis, trial: str = "trial") -> str:
+    """`at the end (45 trials)` or `after epoch 2 (139 sampled trials)`."""
+    return f"{_when(basis)} ({_count(len(basis.accuracy), trial)})"
 
 
 def said_effect(effect: Effect) -> str:
@@ -155,17 +156,16 @@ def _luck(table: StudyTable) -> str:
     return (
         f"As the best of {len(table.complete)} measured on the same {metrics['faces']:,} faces, its "
         "accuracy is "
-        f"flattered by up to {points:.1f} points."
+        f"flattered on average by at most {points:.1f} points."
     )
 
 
 def _progress(table: StudyTable) -> str:
-    complete = table.complete
-    if len(complete) < 2:
+    complete, best = table.complete, table.best
+    if len(complete) < 2 or best is None:
         return ""
     finished = table.rows[table.rows.outcome.isin(("complete", "pruned", "over a limit", "duplicate"))]
-    records = complete.accuracy[complete.accuracy.cummax().diff().fillna(1) > 0]
-    place = int((finished.index <= records.index[-1]).sum())
+    place = int((finished.index <= best.number).sum())
     before = complete.accuracy[complete.index <= finished.index[len(finished) // 2]]
     if not len(before):
         return ""
@@ -181,25 +181,35 @@ def _parameters(table: StudyTable) -> list[str]:
     if not len(table.learned):
         return []
     basis = basis_of(table)
-    shares = importances(table, basis)
+    shares = list(importances(table, basis).items())
     by_name = {effect.parameter: effect for effect in effects(table, basis)}
-    sentences = []
-    for place, (name, share) in enumerate(list(shares.items())[:_TOLD_PARAMETERS]):
+    said = said_basis(sampled(table, basis), "sampled trial")
+    sentences, told = [], []
+    chance = importance_by_chance(table, basis)
+    if shares and chance >= _LEVEL:
+        name, share = shares[0]
+        sentences.append(
+            f"No importance for accuracy {said} stands out from chance: the largest is that of "
+            f"{words_of(name)} with {share:.0%}, and {chance * SHUFFLES:.0f} of {SHUFFLES} shuffles of the "
+            "accuracies have one at least as large."
+        )
+        shares = []
+    for place, (name, share) in enumerate(shares[:_TOLD_PARAMETERS]):
         effect = by_name.get(name)
         if effect is None:
             continue
+        told.append(effect)
         if place == 0:
-            lead = f"Most important for accuracy {said_basis(basis)} is {words_of(name)} with {share:.0%}"
+            lead = f"Most important for accuracy {said} is {words_of(name)} with {share:.0%}"
             lead += " of the importance"
         else:
             lead = f"{'Second' if place == 1 else 'Third'} comes {words_of(name)} with {share:.0%}"
         sentences.append(f"{lead}; {_direction(effect)}.")
-    surest = [
-        e for e in by_name.values() if e.p < _LEVEL and e.parameter not in list(shares)[:_TOLD_PARAMETERS]
-    ]
+    surest = [e for e in by_name.values() if e.p < _LEVEL and e not in told]
     if surest:
-        told = "; ".join(f"{words_of(e.parameter)} {said_effect(e)}" for e in surest[:3])
-        sentences.append(f"Beyond chance, too, by medians: {told}.")
+        too = ", too," if any(e.p < _LEVEL for e in told) else ""
+        rest = "; ".join(f"{words_of(e.parameter)} {said_effect(e)}" for e in surest[:3])
+        sentences.append(f"Beyond chance{too} by medians: {rest}.")
     return sentences
 
 
@@ -226,22 +236,26 @@ def _inceptions(table: StudyTable) -> str:
     if not len(table.learned):
         return ""
     basis = basis_of(table)
-    modules = table.rows.inceptions.reindex(basis.accuracy.index).dropna()
-    accuracy = basis.accuracy[modules.index]
+    compared = sampled(table, basis).accuracy
+    modules = table.rows.inceptions.reindex(compared.index).dropna()
+    accuracy = compared[modules.index]
     some, none = accuracy[modules > 0], accuracy[modules == 0]
     if min(len(some), len(none)) < _FEWEST_TO_COMPARE:
         return ""
-    p = float(stats.mannwhitneyu(some, none).pvalue)
+    effect = next((e for e in effects(table, basis) if e.parameter == "inceptions"), None)
     limit = table.settings.max_macs
     under = f" under {_millions(limit)} multiply–accumulates" if limit else ""
     numbers = (
-        f"median {some.median():.1%} of {_count(len(some), 'network')} with them, "
-        f"{none.median():.1%} of {len(none)} "
-        f"without, {said_basis(basis).partition(' (')[0]} (Mann–Whitney {_said_p(p)})"
+        f"median {some.median():.1%} of {_count(len(some), 'sampled network')} with them, "
+        f"{none.median():.1%} of {len(none)} without, {_when(basis)}"
     )
-    if p >= _LEVEL:
+    gain, clear = some.median() - none.median(), False
+    if effect is not None and effect.correlation is not None:
+        numbers += f" (rank correlation {_signed(effect.correlation, 2)}, {_said_p(effect.p)})"
+        clear = effect.p < _LEVEL and gain * effect.correlation > 0
+    if not clear:
         return f"Whether inceptions pay{under} is not clear: {numbers}."
-    verdict = "pay" if some.median() > none.median() else "don't pay"
+    verdict = "pay" if gain > 0 else "don't pay"
     return f"Inceptions {verdict}{under}: {numbers}."
 
 
@@ -252,7 +266,7 @@ def _pruning(table: StudyTable) -> str:
     if saved.trained == saved.possible:
         return f"Nothing was pruned while training: all {_count(saved.trained, 'epoch')} were trained."
     return (
-        f"Pruning stopped {saved.stopped:,} of {_count(saved.started, 'trained trial')} early and saved "
+        f"Stopping {saved.stopped:,} of {_count(saved.started, 'trained trial')} early saved "
         f"{saved.possible - saved.trained:,} of {saved.possible:,} epochs ({saved.share:.0%}), about "
         f"{duration(saved.seconds)} of work."
     )
@@ -325,6 +339,10 @@ def _trouble(table: StudyTable) -> str:
     }
     told = [f"{number:,} {what}" for what, number in counts.items() if number]
     return f"Of the trials, {', '.join(told)}." if told else ""
+
+
+def _when(basis: Basis) -> str:
+    return "at the end" if basis.epoch is None else f"after epoch {basis.epoch}"
 
 
 def _said_p(p: float) -> str:

@@ -172,9 +172,9 @@ class Objective:
             return make()
 
     def _report(self, trial: optuna.Trial, result: EpochResult) -> bool:
-        """Store an epoch's accuracy; whether the trial isn't worth going on with."""
+        """Store an epoch's accuracy; whether the trial isn't worth going on with, never after its last."""
         trial.report(result.accuracy, result.epoch)
-        if self._settings.pruner == "none":
+        if self._settings.pruner == "none" or result.epoch >= self._settings.epochs:
             return False
         stuck = result.epoch >= max(4, self._settings.epochs / 3) and result.accuracy <= self._floor
         return stuck or trial.should_prune()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import warnings
+from collections.abc import Sequence
+from pathlib import Path
 
 import optuna
 from optuna.study import Study
@@ -15,7 +18,7 @@ from search.settings import StudySettings
 from search.storage import Places
 from search.table import StudyTable, words_of
 
-__all__ = ["commands", "save_page", "storage_option", "study_note"]
+__all__ = ["commands", "data_options", "next_commands", "save_page", "study_note"]
 
 # Figures are kept in pieces of two kilobytes in the storage, so a few hundred points are enough.
 _MOST_POINTS = 200
@@ -75,20 +78,25 @@ def study_note(table: StudyTable, places: Places) -> str:
 
 
 def commands(table: StudyTable, places: Places) -> list[str]:
-    """The commands that reproduce the study, export its best trial and write its report.
+    """The commands that search on to the next full hundred, export the best trial and write the report.
 
     A storage's password and the data's path, which the study doesn't know, are left to fill in.
     """
     settings = table.settings
-    data = "" if settings.drawn else f" --data PATH_OF/{settings.data.replace(' ', '_')}"
-    data += " --ferplus PATH_OF/fer2013new.csv" if settings.soft_labels else ""
-    storage = storage_option(places)
-    trials = max(1, sum(trial.state in FINISHED for trial in table.trials))
+    data = data_options(
+        None if settings.drawn else Path(f"PATH_OF/{settings.data.replace(' ', '_')}"),
+        Path("PATH_OF/fer2013new.csv") if settings.soft_labels else None,
+    )
+    storage = _storage_option(places)
+    trials = (sum(trial.state in FINISHED for trial in table.trials) // 100 + 1) * 100
     rules = f"--epochs {settings.epochs} --max-macs {settings.max_macs or 'none'}"
     if settings.max_parameters is not None:
         rules += f" --max-params {settings.max_parameters}"
     if settings.split_kind != "official":
-        rules += f" --split {settings.split_kind} --split-seed {settings.split_seed}"
+        rules += f" --split {settings.split_kind}"
+    # It also draws what an official split lacks.
+    if settings.split_seed:
+        rules += f" --split-seed {settings.split_seed}"
     lines = [
         f"python -m search.run --study {table.name}{data}{storage} --trials {trials} {rules} "
         f"--pruner {settings.pruner} --seed {settings.seed}",
@@ -100,7 +108,31 @@ def commands(table: StudyTable, places: Places) -> list[str]:
     return lines
 
 
-def storage_option(places: Places) -> str:
+def next_commands(table: StudyTable, places: Places, data: str, models: Sequence[Path]) -> list[str]:
+    """The commands that come after a sitting: to look at the study, to train or measure networks, to try one.
+
+    Args:
+        data: see `data_options`.
+        models: folders of the networks that were trained in full.
+    """
+    storage = _storage_option(places)
+    lines = [f"python -m search.{program} {table.name}{storage}" for program in ("dashboard", "report")]
+    if models:
+        lines.append(f"python -m zoo.evaluate {shlex.quote(str(models[0]))}{data}")
+    elif table.best is not None:
+        lines.append(f"python -m search.export {table.name} --top 3{data}{storage}")
+    return [*lines, "python -m demo"]
+
+
+def data_options(data: Path | None, ferplus: Path | None) -> str:
+    """The `--data` and `--ferplus` that a command was given, each with a space before it."""
+    given = {"--data": data, "--ferplus": ferplus}
+    return "".join(
+        f" {option} {shlex.quote(str(path))}" for option, path in given.items() if path is not None
+    )
+
+
+def _storage_option(places: Places) -> str:
     """The `--storage` option that a command needs, with a space before it; empty for the default storage."""
     default = Places.of(places.name).storage
     return "" if places.storage == default else f" --storage '{places.shown}'"

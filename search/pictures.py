@@ -13,7 +13,7 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 
-from search.analysis import basis_of, importances, pareto_front, rank_correlations, savings
+from search.analysis import basis_of, importances, pareto_front, rank_correlations, sampled, savings
 from search.findings import duration, said_basis
 from search.table import StudyTable, words_of
 from search.views import COLOURS, axis_of, best_so_far, lanes, shown_parameters, survivors, thin
@@ -89,7 +89,8 @@ def _importance(table: StudyTable, path: Path) -> bool:
     axes = figure.subplots()
     bars = axes.barh([words_of(name) for name, _ in shown], [share for _, share in shown], color=BLUE)
     axes.bar_label(bars, [f"{share:.0%}" for _, share in shown], padding=3, fontsize=9, color=INK)
-    axes.set_title(f"Importance (PED-ANOVA) for accuracy {said_basis(basis)}", loc="left")
+    said = said_basis(sampled(table, basis), "sampled trial")
+    axes.set_title(f"Importance (PED-ANOVA) for accuracy {said}", loc="left")
     axes.set_xlim(0, 1.1 * shown[-1][1])
     axes.xaxis.set_visible(False)
     axes.tick_params(axis="y", length=0)
@@ -165,7 +166,7 @@ def _savings(table: StudyTable, path: Path) -> bool:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_title(
-        f"Pruning saved {saved.share:.0%} of {saved.possible:,} epochs, about "
+        f"Stopping early saved {saved.share:.0%} of {saved.possible:,} epochs, about "
         f"{duration(saved.seconds)} of work"
     )
     axes.legend(frameon=True, facecolor="white", edgecolor="none", loc="upper right")

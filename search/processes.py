@@ -138,12 +138,12 @@ class Crew:
                 f"a worker died {self._deaths_of[number]} times, the last {cause} (9 may be the system, out "
                 "of memory); everything finished is kept"
             )
-        print(f"a worker died {cause} and is replaced", file=sys.stderr)
-        if len(self._deaths) > _MOST_DEATHS:
+        if len(self._deaths) >= _MOST_DEATHS:
             raise StudyError(
                 f"{len(self._deaths)} workers died within {_DEATH_SECONDS // 60} minutes, the last {cause}; "
                 "everything finished is kept"
             )
+        print(f"a worker died {cause} and is replaced", file=sys.stderr)
 
     def stop(self, patience: float = 30.0) -> None:
         """Tell all processes to end, and kill those that haven't within `patience` seconds."""

@@ -25,8 +25,8 @@ _TOLD_TRIALS = 10
 def write_pictures(study: Study, folder: Path) -> list[Path]:
     """Draw the study's main pictures as PNG files into a folder; returns the paths of those drawn.
 
-    They are history, importance, accuracy against multiply–accumulates, what pruning saved, and learning
-    curves; without trials for it, a picture is left out.
+    They are history, importance, accuracy against multiply–accumulates, what stopping early saved, and
+    learning curves; without trials for it, a picture is left out.
     """
     from search.pictures import draw
     from search.table import StudyTable
@@ -41,22 +41,24 @@ def print_summary(
     models: Path,
     places: Places,
     pictures: Sequence[Path],
+    data: str,
 ) -> None:
     """Print the best trials, where they come from, saved networks, pictures and the commands that come next.
 
     Args:
         cards: of the networks that were trained in full, saved below `models`.
+        data: see `search.page.data_options`.
     """
     from rich.table import Table
 
     from search.document import best_rows
     from search.export import top_trials
     from search.findings import findings
-    from search.page import storage_option
+    from search.page import next_commands
     from search.table import StudyTable
 
     table = StudyTable.of(study)
-    headings, rows = best_rows(table, top_trials(study, _TOLD_TRIALS))
+    headings, rows = best_rows(table, top_trials(table, _TOLD_TRIALS))
     printed = Table(title=f"Best trials of {study.study_name}")
     for heading in headings:
         printed.add_column(heading, justify="left" if heading == "from" else "right")
@@ -78,15 +80,9 @@ def print_summary(
     if pictures:
         names = ", ".join(path.name for path in pictures)
         console.print(f"\nPictures in {pictures[0].parent}: {names}", soft_wrap=True)
-    storage = storage_option(places)
     console.print("\nNext:")
-    console.print(f"  python -m search.dashboard {places.name}{storage}", soft_wrap=True)
-    console.print(f"  python -m search.report {places.name}{storage}", soft_wrap=True)
-    if not cards and rows:
-        console.print(f"  python -m search.export {places.name}{storage} --top 3", soft_wrap=True)
-    for card in cards[:1]:
-        console.print(f"  python -m zoo.evaluate {models / card.name}", soft_wrap=True)
-    console.print("  python -m demo", soft_wrap=True)
+    for line in next_commands(table, places, data, [models / card.name for card in cards]):
+        console.print(f"  {line}", soft_wrap=True, markup=False)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -29,7 +29,7 @@ _MACS_CPU, _MACS_DRAWN = 100_000_000, 3_000_000
 _SEARCH_SHARE = 0.5
 _FINAL_EPOCHS_TIMED = 100
 # Of the time, what is kept for the pictures of the study after a search, and for the summary after an export.
-_PICTURES_SECONDS, _SUMMARY_SECONDS = 15.0, 4.0
+_PICTURES_SECONDS, _SUMMARY_SECONDS = 15.0, 5.0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -127,13 +127,14 @@ def _search_and_export(
     timeout: float | None,
 ) -> None:
     from search.export import FINAL_EPOCHS, FINAL_EPOCHS_DRAWN, export_trials, top_trials
-    from search.page import save_page
+    from search.page import data_options, save_page
     from search.processes import Crew, plan_devices, plan_workers
     from search.progress import StudyProgress
     from search.report import print_summary, write_pictures
     from search.storage import storage_errors
     from search.stores import keep_artifacts
     from search.study import create_study, finished_trials
+    from search.table import StudyTable
     from search.worker import WorkerTask, work
     from zoo.console import stderr, stdout
 
@@ -185,7 +186,7 @@ def _search_and_export(
             with storage_errors(places):
                 save_page(study, places)
     pictures = write_pictures(study, places.folder / "report")
-    chosen = top_trials(study, exports)
+    chosen = top_trials(StudyTable.of(study), exports)
     cards = []
     if chosen:
         epochs = options.final_epochs or (FINAL_EPOCHS_DRAWN if settings.drawn else FINAL_EPOCHS)
@@ -204,7 +205,8 @@ def _search_and_export(
             models=options.models,
             console=console,
         )
-    print_summary(stdout(), study, cards, options.models, places, pictures)
+    data = data_options(options.data, options.ferplus)
+    print_summary(stdout(), study, cards, options.models, places, pictures, data)
 
 
 def _settings(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -86,11 +86,25 @@ def artifacts_of(study: Study, places: Places) -> str:
     return str(study.user_attrs.get(ARTIFACTS, places.artifacts))
 
 
-def stores_together(urls: Sequence[str]) -> ArtifactStore | None:
-    """One store that reads from all these places and writes to the first; None without any that exists."""
-    there = [url for url in dict.fromkeys(urls) if url.startswith("s3://") or Path(url).is_dir()]
-    stores = tuple(artifact_store(url) for url in there)
-    return _Together(stores) if stores else None
+def stores_together(urls: Sequence[str], told: Callable[[str], None] | None = None) -> ArtifactStore | None:
+    """One store that reads from all these places and writes to the first; None without any that exists.
+
+    Args:
+        told: called with why a store can't be had, which is then left out.
+
+    Raises:
+        StudyError: a store can't be had, and nobody is to be `told`.
+    """
+    stores = []
+    for url in dict.fromkeys(urls):
+        try:
+            if url.startswith("s3://") or Path(url).is_dir():
+                stores.append(artifact_store(url))
+        except StudyError as error:
+            if told is None:
+                raise
+            told(str(error))
+    return _Together(tuple(stores)) if stores else None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import optuna
 from optuna.storages import RDBStorage
-from optuna.study import Study
+from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial
 
 from search.recovery import FINISHED, NETWORK, REASON, SKIPPED, WORKER, reclaim, remove_orphans, requeue_lost
@@ -49,7 +49,8 @@ def create_study(places: Places, settings: StudySettings, split: Split) -> Study
     enough.
 
     Raises:
-        StudyError: a study of that name exists with other settings, or the storage can't be reached.
+        StudyError: a study of that name exists with other settings or isn't of `search.run`, or the storage
+            can't be reached.
     """
     with storage_errors(places):
         storage = open_storage(places, create=True, patience=Patience(seconds=5))
@@ -63,10 +64,12 @@ def _create(storage: RDBStorage, places: Places, settings: StudySettings, split:
     except optuna.exceptions.DuplicatedStudyError:
         study = optuna.load_study(study_name=places.name, storage=storage)
         limit = time.monotonic() + _CREATION_SECONDS
-        while SETTINGS not in study.user_attrs and time.monotonic() < limit:
+        while SETTINGS not in study.user_attrs:
+            _check_maker(study, places)
+            if time.monotonic() >= limit:
+                _set_up(study, settings, split)
+                break
             time.sleep(1)  # another machine is setting it up
-        if SETTINGS not in study.user_attrs:
-            _set_up(study, settings, split)
     differences = settings.differences(settings_of(study))
     if differences:
         raise StudyError(
@@ -78,6 +81,22 @@ def _create(storage: RDBStorage, places: Places, settings: StudySettings, split:
     requeue_lost(study)
     remove_orphans(study, places.checkpoints)
     return study
+
+
+def _check_maker(study: Study, places: Places) -> None:
+    """See that a study without settings is one that `search.run` has begun to set up.
+
+    Raises:
+        StudyError: another program made it.
+    """
+    # Trials first: those of ours are queued when the study has its split.
+    trials = study.get_trials(deepcopy=False)
+    ours = study.directions == [StudyDirection.MAXIMIZE] and (not trials or SPLIT in study.user_attrs)
+    if not ours:
+        raise StudyError(
+            f"study {places.name!r} is in {places.shown} already, and search.run didn't make it; required: "
+            "another name with --study"
+        )
 
 
 def _set_up(study: Study, settings: StudySettings, split: Split) -> None:

@@ -47,7 +47,9 @@ class StudyTable:
         settings: it was made with.
         rows: one row a trial, by number. `outcome` is one of `OUTCOMES`; `accuracy` the last reported one,
             0–1; `epochs` reported and `trained` epochs differ for a trial that went on from a checkpoint;
-            `seconds` passed from its start to its end; `network` is what it was enqueued as, or None.
+            `seconds` passed from its start to its end; `network` is what it was enqueued as, or None. A
+            trial whose worker died has no `ended` and no `seconds`: it was told failed when the next run
+            found it, which may have been days later.
         params: one row a trial, one column a parameter; missing where it wasn't sampled.
         curves: one row a trial, one column an epoch from 1; validation accuracy, 0–1.
         distributions: of each parameter.
@@ -103,10 +105,22 @@ class StudyTable:
         return self.rows[self.rows.outcome.isin(("complete", "pruned")) & (self.rows.epochs > 0)]
 
     @cached_property
+    def ranked(self) -> list[int]:
+        """Numbers of the complete trials, the one with the highest last accuracy first.
+
+        Without any, of the finished trials that were trained; without any of them, of the failed ones that
+        have reported an epoch. Of equals the one with fewer multiply–accumulates comes first, then the
+        earlier one.
+        """
+        failed = self.rows[(self.rows.outcome == "failed") & (self.rows.epochs > 0)]
+        rows = next((rows for rows in (self.complete, self.learned) if len(rows)), failed)
+        ordered = rows.sort_values(["accuracy", "macs"], ascending=[False, True])
+        return [int(number) for number in ordered.index]
+
+    @cached_property
     def best(self) -> FrozenTrial | None:
-        """The complete trial with the highest accuracy, or without any the one that got furthest."""
-        rows = self.complete if len(self.complete) else self.learned
-        return self.trial(int(rows.accuracy.idxmax())) if len(rows) else None
+        """The first of the `ranked` trials."""
+        return self.trial(self.ranked[0]) if self.ranked else None
 
     def trial(self, number: int) -> FrozenTrial:
         """The trial of that number."""
@@ -134,7 +148,8 @@ def _row(trial: FrozenTrial) -> dict[str, Any]:
     last = trial.last_step or 0
     value = trial.value if trial.state == TrialState.COMPLETE else trial.intermediate_values.get(last)
     worker = attributes.get("worker")
-    seconds = trial.duration.total_seconds() if trial.duration is not None else np.nan
+    died = trial.state == TrialState.FAIL and "reason" not in attributes
+    duration = None if died else trial.duration
     return {
         "outcome": _outcome(trial),
         "accuracy": value,
@@ -142,11 +157,11 @@ def _row(trial: FrozenTrial) -> dict[str, Any]:
         "trained": max(0, last - attributes.get("first_epoch", 1) + 1),
         "macs": attributes.get("macs"),
         "parameters": attributes.get("parameters"),
-        "seconds": seconds,
+        "seconds": np.nan if duration is None else duration.total_seconds(),
         "macro_f1": attributes.get("macro_f1"),
         "inceptions": attributes.get("config", {}).get("inceptions"),
         "started": trial.datetime_start,
-        "ended": trial.datetime_complete,
+        "ended": None if died else trial.datetime_complete,
         "worker": f"{worker['host']}:{worker['pid']}" if worker else None,
         "network": attributes.get("network", attributes.get("start")),
         "reason": attributes.get("reason"),

@@ -174,7 +174,7 @@ def _figures(runs: list[_Run], size: _Size) -> list[Figure]:
         shares.append(sum(map(len, pruned)) / (len(pruned) * _EPOCHS))
         best = [max(c[-1] for c in curves if len(c) == _EPOCHS) for curves in (whole, pruned)]
         losses.append(best[0] - best[1])
-        rung = -(-_EPOCHS // 6)
+        rung = -(-_EPOCHS // 12)
         ended = [curve for curve in whole if len(curve) == _EPOCHS]
         ranks.append(float(stats.spearmanr([c[rung - 1] for c in ended], [c[-1] for c in ended]).statistic))
         numbers.append(str(len(ended)))

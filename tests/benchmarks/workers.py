@@ -49,9 +49,12 @@ def _storage(folder: str, workers: int) -> str:
 
 
 def _queue_again(folder: str) -> None:
-    """Make the second study, with the first one's trials as its queue."""
+    """Make the second study, with the first one's attributes and its trials as its queue."""
     first = optuna.load_study(study_name="workers-1", storage=_storage(folder, 1))
     second = optuna.create_study(study_name="workers-2", storage=_storage(folder, 2), direction="maximize")
+    # Without its settings it would be waited for, as if another machine were setting it up.
+    for name, value in first.user_attrs.items():
+        second.set_user_attr(name, value)
     for trial in first.trials:
         known = {NETWORK: trial.user_attrs[NETWORK]} if NETWORK in trial.user_attrs else None
         second.enqueue_trial(trial.system_attrs.get("fixed_params", trial.params), user_attrs=known)

@@ -52,8 +52,8 @@ def synthetic_trial(number: int, *, seed: int = 0, kind: str | None = None) -> F
     """One trial in which batch norm adds 15 points, inceptions take 2 each, and little else matters.
 
     Args:
-        kind: `complete`, `pruned`, `over`, `duplicate`, `failed`, `running` or `enqueued`; drawn at random
-            in about the shares of a real study if None.
+        kind: `complete`, `pruned`, `over`, `duplicate`, `failed`, `died`, `running` or `enqueued`; drawn at
+            random in about the shares of a real study if None.
     """
     random = np.random.default_rng((seed, number))
     kind = kind or str(
@@ -81,14 +81,16 @@ def synthetic_trial(number: int, *, seed: int = 0, kind: str | None = None) -> F
     if kind == "enqueued":
         attributes["network"] = "custom_cnn"
         params = {name: params[name] for name in ("optimizer", "weight_decay")}
-    epochs = {"pruned": int(random.choice([2, 6], p=[0.7, 0.3])), "failed": 3, "running": 5}.get(kind, 12)
+    epochs = {"pruned": int(random.choice([2, 6], p=[0.7, 0.3])), "failed": 3, "died": 3, "running": 5}.get(
+        kind, 12
+    )
     curve = {
         epoch: float(accuracy * (1 - 0.6 * np.exp(-epoch / 3)) + random.normal(0, 0.004))
         for epoch in range(1, epochs + 1)
     }
     last = curve[epochs]
     attributes["first_epoch"] = 1
-    if kind != "running":
+    if kind not in ("running", "died"):
         attributes |= {"macro_f1": round(last - 0.03, 4), "seconds": 30.0 * epochs}
     if kind in ("complete", "enqueued"):
         attributes["metrics"] = _metrics(last)
@@ -97,7 +99,8 @@ def synthetic_trial(number: int, *, seed: int = 0, kind: str | None = None) -> F
         attributes["reason"] = f"accuracy {last:.3f} after epoch {epochs}"
     if kind == "failed":
         attributes["reason"] = "interrupted"
-    state = {"pruned": TrialState.PRUNED, "failed": TrialState.FAIL, "running": TrialState.RUNNING}[kind]
+    states = {"pruned": TrialState.PRUNED, "running": TrialState.RUNNING}
+    state = states.get(kind, TrialState.FAIL)
     return _trial(number, state, params, attributes, constraints, curve, 30.0 * epochs)
 
 

@@ -170,6 +170,20 @@ def test_several_stores_read_as_one(tmp_path: Path) -> None:
     assert stores_together([str(missing)]) is None
 
 
+def test_a_store_that_cant_be_had_is_told_and_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    told: list[str] = []
+    store = stores_together(["s3://bucket", str(tmp_path)], told.append)
+    assert store is not None and len(told) == 1 and "s3://bucket need boto3" in told[0]
+    store.write("a", io.BytesIO(b"content"))
+    assert (tmp_path / "a").exists()
+    assert stores_together(["s3://bucket"], told.append) is None
+    with pytest.raises(StudyError, match="need boto3"):
+        stores_together(["s3://bucket", str(tmp_path)])
+
+
 def test_a_trial_uploads_its_pictures_config_and_table(tmp_path: Path) -> None:
     metrics = _metrics()
     trial = _trial(reason="accuracy 0.164 after epoch 2", curve=_curve(2), metrics=metrics)

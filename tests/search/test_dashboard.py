@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import optuna
 import pytest
 from optuna.artifacts import upload_artifact
 
@@ -78,6 +79,26 @@ def test_without_a_study_the_one_changed_last_is_served_with_its_artifacts(home:
         identity = detail["artifacts"][0]["artifact_id"]
         assert _get(address, f"/artifacts/1/{identity}") == b"of newer"
     assert sorted(home.rglob("*")) == before
+
+
+def test_a_bucket_that_cant_be_reached_is_told_and_the_study_served(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    _make("faces")
+    study = optuna.load_study(study_name="faces", storage="sqlite:///studies/faces/study.db")
+    study.set_user_attr("artifacts", "s3://bucket")
+    for name, value in {
+        "ENDPOINT_URL": "http://127.0.0.1:9",
+        "MAX_ATTEMPTS": "1",
+        "ACCESS_KEY_ID": "key",
+        "SECRET_ACCESS_KEY": "secret",
+        "DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    with _served() as address:
+        assert json.loads(_get(address, "/api/studies/1?after=0"))["name"] == "faces"
+    told = capfd.readouterr().err
+    assert told.startswith("note: artifacts s3://bucket") and "the dashboard goes on without them" in told
 
 
 def test_a_storage_of_several_studies_serves_their_list_and_all_artifacts(home: Path) -> None:

@@ -59,10 +59,11 @@ def _settings() -> StudySettings:
     return settings(fingerprint=DATASET.fingerprint, drawn=True, split_kind=make_split(DATASET).kind)
 
 
-def _where(task: ExportTask, epochs: int = 1, **changes: Any) -> str:
+def _where(task: ExportTask, epochs: int = 1, timed: bool = False, **changes: Any) -> str:
     trial = load_study(task.places).get_trials()[task.trial]
     models = task.folder.parent
-    return _folder(models, "s", trial, _final_recipe(trial, epochs, []), replace(_settings(), **changes)).name
+    recipe, changed = _final_recipe(trial, epochs, []), replace(_settings(), **changes)
+    return _folder(models, "s", trial, recipe, changed, timed=timed).name
 
 
 def test_a_model_is_neither_trained_twice_nor_overwritten_by_another(task: ExportTask) -> None:
@@ -74,6 +75,9 @@ def test_a_model_is_neither_trained_twice_nor_overwritten_by_another(task: Expor
     assert _where(task) == task.folder.name
     other = f"{task.folder.name}-2"
     assert _where(task, epochs=2) == other
+    # A deadline may have shortened the schedule that the card tells.
+    assert _where(task, epochs=2, timed=True) == task.folder.name
+    assert _where(task, split_seed=5, timed=True) == other
     assert _where(task, fingerprint="another") == _where(task, split_seed=5) == other
 
 

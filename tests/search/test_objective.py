@@ -244,20 +244,18 @@ def test_an_epoch_that_would_overrun_the_deadline_is_not_begun(bench: Bench) -> 
         bench.objective._check(expected=200)
 
 
-def test_a_resumed_trial_stands_on_the_rungs_where_it_stood(
+def test_a_resumed_trial_has_reported_what_it_reported_before(
     tmp_path: Path, faces: tuple[FaceDataset, Split], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench = Bench(tmp_path, faces, pruner=optuna.pruners.SuccessiveHalvingPruner(min_resource=1))
+    bench = Bench(tmp_path, faces)
     with monkeypatch.context() as patch:
         stop_after(bench, 2, patch)
         interrupted = bench.run()
-    rung = "completed_rung_0"
-    assert interrupted.system_attrs[rung] == interrupted.intermediate_values[1]
     bench.stop.clear()
     bench.worker.turn()
     trial = bench.study.get_trials()[1]
     assert trial.user_attrs["first_epoch"] == 3
-    assert trial.system_attrs[rung] == interrupted.system_attrs[rung]
+    assert interrupted.intermediate_values.items() < trial.intermediate_values.items()
 
 
 def test_an_unpromising_trial_is_pruned_with_its_figures(
@@ -271,14 +269,26 @@ def test_an_unpromising_trial_is_pruned_with_its_figures(
     assert artifacts_of(bench) == [ALL_ARTIFACTS]
 
 
-@pytest.mark.parametrize(("pruner", "epochs"), [("halving", 4), ("none", 5)])
-def test_a_network_that_never_leaves_the_most_frequent_class_is_pruned(
-    tmp_path: Path, faces: tuple[FaceDataset, Split], pruner: str, epochs: int
+def test_after_the_last_epoch_nothing_is_left_to_prune(
+    tmp_path: Path, faces: tuple[FaceDataset, Split]
 ) -> None:
-    bench = Bench(tmp_path, faces, settings=dataclasses.replace(settings(epochs=5), pruner=pruner))
+    pruner = optuna.pruners.ThresholdPruner(lower=0.99)
+    trial = Bench(tmp_path, faces, settings=settings(epochs=1), pruner=pruner).run()
+    assert trial.state == TrialState.COMPLETE and trial.value == trial.intermediate_values[1]
+
+
+@pytest.mark.parametrize(
+    ("pruner", "planned", "epochs"), [("halving", 5, 4), ("halving", 4, 4), ("none", 5, 5)]
+)
+def test_a_network_that_never_leaves_the_most_frequent_class_is_pruned(
+    tmp_path: Path, faces: tuple[FaceDataset, Split], pruner: str, planned: int, epochs: int
+) -> None:
+    changed = dataclasses.replace(settings(epochs=planned), pruner=pruner)
+    bench = Bench(tmp_path, faces, settings=changed)
     # So slow that it stands still.
     trial = bench.run(optimizer="adam", adam_learning_rate=2e-4, norm="none", conv_dropout=0.2)
     assert len(trial.intermediate_values) == epochs
+    assert trial.state == (TrialState.COMPLETE if epochs == planned else TrialState.PRUNED)
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def test_a_process_that_is_killed_is_replaced(tmp_path: Path) -> None:
 
 
 def test_processes_that_keep_dying_end_the_crew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("search.processes._MOST_DEATHS", 1)
+    monkeypatch.setattr("search.processes._MOST_DEATHS", 2)
     for life in "abc":
         (tmp_path / life).touch()
     with pytest.raises(StudyError, match="2 workers died within 5 minutes, the last by signal 9"):

@@ -5,28 +5,36 @@ from __future__ import annotations
 import dataclasses
 import io
 import re
+import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import optuna
 import pytest
+from optuna.artifacts import ArtifactMeta
 from optuna.storages import InMemoryStorage
 from rich.console import Console
 
 from search.analysis import (
+    SHUFFLES,
     Basis,
     basis_of,
     effects,
+    importance_by_chance,
     importances,
     luck,
     pareto_front,
     rank_correlations,
+    sampled,
     savings,
 )
 from search.document import write_report
+from search.export import top_trials
 from search.figures import FIGURES
 from search.findings import duration, findings
-from search.page import commands, save_page, study_note
+from search.page import commands, data_options, next_commands, save_page, study_note
 from search.pictures import PICTURES
 from search.report import main, print_summary, write_pictures
 from search.storage import Places, StudyError
@@ -68,6 +76,39 @@ def test_importance_and_effects_find_what_the_formula_holds(table: StudyTable) -
     inceptions = by_name["inceptions"].correlation
     assert inceptions is not None and inceptions < -0.2
     assert by_name["residual"].p > 0.05
+
+
+def test_the_largest_importance_is_weighed_against_chance(table: StudyTable) -> None:
+    assert importance_by_chance(table, basis_of(table)) < 0.05
+    noise = _noise()
+    chance = importance_by_chance(noise, basis_of(noise))
+    assert 0.05 <= chance == importance_by_chance(noise, basis_of(noise)) <= 1
+    few = StudyTable.of(synthetic_study(9, kinds=MIXED))
+    assert importance_by_chance(few, basis_of(few)) == 1
+
+
+def _noise() -> StudyTable:
+    """Of 30 complete trials, the first a starting point, with accuracies of which no parameter knows."""
+    table = StudyTable.of(synthetic_study(30, kinds=("enqueued", *("complete",) * 29)))
+    random = np.random.default_rng(5)
+    return dataclasses.replace(table, rows=table.rows.assign(accuracy=random.uniform(0.4, 0.6, 30)))
+
+
+def test_importances_tell_how_many_sampled_trials_they_rest_on(
+    table: StudyTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = len(sampled(table, basis_of(table)).accuracy)
+    assert count == len(table.learned) - 1
+    titles = []
+    figure = FIGURES["importance"](table)
+    assert figure is not None
+    titles.append(figure.layout.title.text)
+    monkeypatch.setattr(
+        "search.pictures.save_figure", lambda drawn, path: titles.append(drawn.axes[0].get_title("left"))
+    )
+    assert PICTURES["importance"](table, tmp_path / "importance.png")
+    titles += [sentence for sentence in findings(table) if "Most important" in sentence]
+    assert len(titles) == 3 and all(f"after epoch 2 ({count} sampled trials)" in title for title in titles)
 
 
 def test_effect_of_a_number_compares_its_ends_even_if_most_trials_have_one_value(table: StudyTable) -> None:
@@ -156,6 +197,82 @@ def test_findings_say_what_the_trials_say(table: StudyTable) -> None:
     assert f"against {published:.1%} for custom_cnn" in told
 
 
+def test_where_no_importance_stands_out_from_chance_none_is_told(
+    table: StudyTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noise = _noise()
+    basis = basis_of(noise)
+    name, share = next(iter(importances(noise, basis).items()))
+    reached = round(importance_by_chance(noise, basis) * SHUFFLES)
+    (said,) = (sentence for sentence in findings(noise) if "importan" in sentence.lower())
+    assert said.startswith("No importance for accuracy at the end (29 sampled trials) stands out from chance")
+    assert f"{words_of(name)} with {share:.0%}, and {reached} of 50 shuffles" in said
+    monkeypatch.setattr("search.findings.importance_by_chance", lambda table, basis: 0.5)
+    told = "\n".join(findings(table))
+    assert "No importance" in told and "Most important" not in told
+    assert "Beyond chance by medians: norm batch" in told
+
+
+@pytest.mark.parametrize(("known", "too"), [("residual", ""), ("norm", ", too,")])
+def test_beyond_chance_too_needs_a_told_parameter_that_is(
+    table: StudyTable, monkeypatch: pytest.MonkeyPatch, known: str, too: str
+) -> None:
+    monkeypatch.setattr("search.findings.importance_by_chance", lambda table, basis: 0.0)
+    monkeypatch.setattr("search.findings.importances", lambda table, basis: {known: 0.9, "optimizer": 0.1})
+    told = "\n".join(findings(table))
+    assert "Most important" in told and f"Beyond chance{too} by medians: " in told
+
+
+def test_inceptions_are_judged_by_the_adjusted_effect_and_the_sampled_trials(
+    table: StudyTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def said() -> str:
+        (sentence,) = (sentence for sentence in findings(table) if "nceptions" in sentence[:20])
+        return sentence
+
+    found = {effect.parameter: effect for effect in effects(table, basis_of(table))}
+    counts = re.search(r"of (\d+) sampled networks with them, [\d.]+% of (\d+) without", said())
+    assert counts is not None
+    assert int(counts[1]) + int(counts[2]) == len(sampled(table, basis_of(table)).accuracy)
+    for changed, words in (
+        ([dataclasses.replace(found["inceptions"], p=0.2)], "p = 0.20"),
+        ([dataclasses.replace(found["inceptions"], p=0.01, correlation=0.3)], "+0.30, p = 0.010"),
+        ([], "without, after epoch 2."),
+    ):
+        monkeypatch.setattr("search.findings.effects", lambda table, basis, changed=changed: changed)
+        assert said().startswith("Whether inceptions pay under 60.0 M") and words in said()
+
+
+def test_of_equally_accurate_trials_the_cheaper_is_best_and_then_the_earlier() -> None:
+    table = StudyTable.of(synthetic_study(4, kinds=("complete",) * 4))
+    rows = table.rows.assign(accuracy=[0.4, 0.5, 0.5, 0.5], macs=[1e6, 3e6, 2e6, 2e6])
+    table = dataclasses.replace(table, rows=rows)
+    assert table.ranked == [2, 3, 1, 0] == [trial.number for trial in top_trials(table, 9)]
+    assert table.best is not None and table.best.number == 2
+    told = "\n".join(findings(table))
+    assert "The best is trial 2" in told and "The best came as number 3 of 4" in told
+
+
+@pytest.mark.parametrize("kind", ["failed", "died"])
+def test_interrupted_trials_are_ranked_where_no_other_was_trained(kind: str, tmp_path: Path) -> None:
+    study = synthetic_study(3, kinds=(kind, "over", kind), storage=InMemoryStorage())
+    table = StudyTable.of(study)
+    best = max((0, 2), key=lambda number: table.rows.accuracy[number])
+    assert table.ranked[0] == best == top_trials(table, 1)[0].number and len(table.ranked) == 2
+    told = "\n".join(findings(table))
+    assert f"No trial has run to its end; the best of those that were trained is trial {best}" in told
+    write_report(study, study._storage, Places.of("faces"), tmp_path)
+    assert "nan" not in (tmp_path / "report.md").read_text(encoding="utf-8")
+
+
+def test_how_long_a_trial_ran_whose_worker_died_is_unknown() -> None:
+    table = StudyTable.of(synthetic_study(3, kinds=("complete", "died", "failed")))
+    assert list(table.rows.seconds.isna()) == list(table.rows.ended.isna()) == [False, True, False]
+    assert "They took 8 min of work" in findings(table)[0]  # 12 epochs and 3, of 30 s
+    timeline = FIGURES["timeline"](table)
+    assert timeline is not None and timeline.layout.title.text == "Timeline of 2 trials"
+
+
 def test_findings_change_with_the_trials() -> None:
     said = {
         kind: "\n".join(findings(StudyTable.of(synthetic_study(3, kinds=(kind,) * 3))))
@@ -164,6 +281,8 @@ def test_findings_change_with_the_trials() -> None:
     assert "No trial has been trained" in said["over"]
     assert "No trial has run to its end" in said["pruned"]
     assert "Nothing was pruned" in said["complete"]
+    assert "Stopping 3 of 3 trained trials early saved" in said["pruned"]
+    assert re.search(r"flattered on average by at most \d\.\d points", said["complete"])
     assert "All 3 complete trials are networks that the study began with" in said["enqueued"]
     assert "3 were interrupted and queued again" in said["failed"]
     assert len(set(said.values())) == 5
@@ -219,6 +338,9 @@ def test_report_is_self_contained_and_escaped(tmp_path: Path) -> None:
     for name in re.findall(r"!\[[^]]*\]\(([^)]*)\)", markdown):
         assert tmp_path / name in paths
     assert all(sentence in markdown for sentence in findings(StudyTable.of(study)))
+    table = StudyTable.of(study)
+    count = len(sampled(table, basis_of(table)).accuracy)
+    assert all(f"importance ({count} sampled trials)" in text for text in (page, markdown))
 
 
 def test_command_writes_the_report_and_prints_its_files(
@@ -234,17 +356,52 @@ def test_command_writes_the_report_and_prints_its_files(
     assert sorted(map(Path, printed)) == sorted(Path("out").iterdir())
 
 
+class _Refusing:
+    """A store that lets nobody read, as a bucket may."""
+
+    def open_reader(self, artifact_id: str) -> Any:
+        raise RuntimeError("AccessDenied when calling GetObject\nmore")
+
+
+@pytest.mark.parametrize(
+    "reason", ["pip install 'expression-search[s3]'", "AccessDenied when calling GetObject"]
+)
+def test_without_the_bucket_the_report_lacks_the_best_trials_pictures_and_says_so_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], reason: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "studies" / "faces").mkdir(parents=True)
+    study = synthetic_study(2, storage="sqlite:///studies/faces/study.db", kinds=("complete", "pruned"))
+    study.set_user_attr("artifacts", "s3://bucket/faces")
+    kept = [ArtifactMeta(name, name, "image/png", None) for name in ("curves.png", "confusion.png")]
+    monkeypatch.setattr("search.document.get_all_artifact_meta", lambda trial, storage: kept)
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    if "AccessDenied" in reason:
+        monkeypatch.setattr("search.document.stores_together", lambda urls: _Refusing())
+    assert main(["faces"]) == 0
+    told = capsys.readouterr()
+    assert told.err.startswith("note: the best trial's own pictures can't be had (") and reason in told.err
+    assert told.err.count("\n") == 1
+    assert "report.html" in told.out and "best_" not in told.out
+
+
 def test_summary_names_the_best_its_origin_and_the_next_commands() -> None:
     study = synthetic_study(9, kinds=MIXED)
     console = Console(width=200, record=True, file=io.StringIO())
     places = Places.of("faces", "postgresql://me:secret@host/db")
-    print_summary(console, study, [], Path("models"), places, [Path("studies/faces/report/history.png")])
+    data = data_options(Path("my data/[x].csv"), Path("fer2013new.csv"))
+    given = "--data 'my data/[x].csv' --ferplus fer2013new.csv"
+    pictures = [Path("studies/faces/report/history.png")]
+    print_summary(console, study, [], Path("models"), places, pictures, data)
     text = console.export_text()
     assert "custom_cnn" in text and "search" in text
     assert "Pictures in studies/faces/report: history.png" in text
     assert "python -m search.dashboard faces --storage" in text
-    assert "python -m search.export faces" in text
+    assert f"python -m search.export faces --top 3 {given} --storage" in text
     assert "secret" not in text
+    assert data_options(None, None) == ""
+    after = next_commands(StudyTable.of(study), places, data, [Path("models/a"), Path("models/b")])
+    assert after[2:] == [f"python -m zoo.evaluate models/a {given}", "python -m demo"]
 
 
 def test_page_has_a_note_and_small_plots() -> None:
@@ -273,6 +430,15 @@ def test_commands_reproduce_the_settings_without_the_password() -> None:
         assert part in run
     assert f"--trial {study.best_trial.number}" in export
     assert all("me:***@host" in command for command in (run, export, report))
+    assert all("--data PATH_OF/faces.csv --ferplus PATH_OF/" in command for command in (run, export))
+
+
+@pytest.mark.parametrize(("finished", "trials"), [(0, 100), (82, 100), (100, 200)])
+def test_the_command_to_go_on_asks_for_more_trials_than_are_finished(finished: int, trials: int) -> None:
+    study = synthetic_study(finished + 1, kinds=(*("over",) * finished, "failed"))
+    study.set_user_attr("settings", settings(drawn=True, split_seed=5).to_json())
+    run = commands(StudyTable.of(study), Places.of("faces"))[0]
+    assert f"--study faces --trials {trials} " in run and "--split-seed 5" in run
 
 
 def test_table_of_a_study_that_others_made_is_refused() -> None:

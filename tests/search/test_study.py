@@ -13,6 +13,7 @@ from search.sampler import make_pruner, make_sampler
 from search.space import Limits, SearchSpace
 from search.storage import Patience, Places, is_full, is_lost, lost_reason, open_storage, storage_errors
 from search.study import (
+    SPLIT,
     StudyError,
     create_study,
     describe,
@@ -21,8 +22,10 @@ from search.study import (
     quiet_optuna,
     settings_of,
 )
+from search.table import StudyTable
+from tests.benchmarks.workers import _queue_again, _storage
 from tests.search.synthetic import settings
-from zoo.data import make_split
+from zoo.data import make_split, split_to_json
 from zoo.data.dataset import Split
 from zoo.data.drawn import drawn_dataset
 from zoo.networks import count
@@ -81,12 +84,46 @@ def test_resuming_with_other_settings_is_refused(split: Split, changes: dict[str
     assert f"exists with other settings: {message}; required: the same settings" in str(raised.value)
 
 
+def test_another_programs_study_is_not_taken_over(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.study.time.sleep", lambda seconds: pytest.fail("waited"))
+    storage = open_storage(Places.of("s"), create=True)
+    optuna.create_study(study_name="down", storage=storage)
+    optuna.create_study(study_name="pair", storage=storage, directions=["maximize", "maximize"])
+    used = optuna.create_study(study_name="used", storage=storage, direction="maximize")
+    used.enqueue_trial({"x": 1})
+    for name in ("down", "pair", "used"):
+        with pytest.raises(StudyError, match="search.run didn't make it; required: another name with --st"):
+            create_study(Places.of(name, "sqlite:///studies/s/study.db"), settings(), split)
+    assert used.user_attrs == {} and len(used.trials) == 1
+
+
+def test_an_empty_study_without_settings_is_set_up(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.study._CREATION_SECONDS", 0)
+    storage = open_storage(Places.of("s"), create=True)
+    optuna.create_study(study_name="s", storage=storage, direction="maximize")
+    assert settings_of(make(split)) == settings()
+
+
+def test_the_benchmarks_second_study_is_set_up_as_the_first(
+    split: Split, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def place(workers: int) -> Places:
+        return Places(f"workers-{workers}", _storage(str(folder), workers), folder)
+
+    first = create_study(place(1), settings(), split)
+    _queue_again(str(folder))
+    monkeypatch.setattr("search.study.time.sleep", lambda seconds: pytest.fail("waited"))
+    second = create_study(place(2), settings(), split)
+    assert second.user_attrs == first.user_attrs and len(second.trials) == len(first.trials)
+
+
 def test_a_study_whose_setting_up_was_cut_off_is_completed(
     split: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("search.study._CREATION_SECONDS", 0.1)
     storage = open_storage(Places.of("s"), create=True)
     begun = optuna.create_study(study_name="s", storage=storage, direction="maximize")
+    begun.set_user_attr(SPLIT, split_to_json(split))
     params, attributes = starting_points(split)[0]
     begun.enqueue_trial(params, user_attrs=attributes)
     study = make(split)
@@ -298,6 +335,12 @@ def test_pruners_have_their_names(pruner: str, kind: str) -> None:
     assert type(make_pruner(settings(pruner=pruner))).__name__.strip("_").removesuffix("Pruner") == kind
 
 
+def bare() -> optuna.Study:
+    study = optuna.create_study(direction="maximize")
+    study.set_user_attr("settings", settings().to_json())
+    return study
+
+
 def add(study: optuna.Study, state: TrialState, accuracy: float, proposal: str) -> None:
     attributes = {"recipe": {}, PROPOSAL: proposal}
     study.add_trial(
@@ -311,7 +354,7 @@ def add(study: optuna.Study, state: TrialState, accuracy: float, proposal: str) 
 
 
 def test_the_best_trials_are_complete_and_distinct() -> None:
-    study = optuna.create_study(direction="maximize")
+    study = bare()
     for state, accuracy, proposal in (
         (TrialState.COMPLETE, 0.5, "a"),
         (TrialState.PRUNED, 0.9, "b"),
@@ -320,38 +363,35 @@ def test_the_best_trials_are_complete_and_distinct() -> None:
         (TrialState.COMPLETE, 0.6, "d"),
     ):
         add(study, state, accuracy, proposal)
-    assert [trial.number for trial in top_trials(study, 2)] == [2, 4]
-    assert [trial.number for trial in top_trials(study, 9)] == [2, 4, 0]
-    assert top_trials(study, 0) == []
+    table = StudyTable.of(study)
+    assert [trial.number for trial in top_trials(table, 2)] == [2, 4]
+    assert [trial.number for trial in top_trials(table, 9)] == [2, 4, 0]
+    assert top_trials(table, 0) == []
 
 
 def test_without_complete_trials_the_best_so_far_are_taken() -> None:
-    study = optuna.create_study(direction="maximize")
-    add(study, TrialState.PRUNED, 0.3, "a")
-    add(study, TrialState.FAIL, 0.4, "b")
-    assert [trial.number for trial in top_trials(study, 2)] == [1, 0]
-    assert top_trials(optuna.create_study(), 3) == []
+    study = bare()
+    assert top_trials(StudyTable.of(study), 3) == []
+    add(study, TrialState.FAIL, 0.4, "a")
+    assert [trial.number for trial in top_trials(StudyTable.of(study), 2)] == [0]
+    add(study, TrialState.PRUNED, 0.3, "b")
+    assert [trial.number for trial in top_trials(StudyTable.of(study), 2)] == [1]
 
 
 @pytest.mark.parametrize(
     ("epoch", "accuracy", "pruned"),
-    [(2, 0.6, False), (2, 0.57, True), (3, 0.57, False), (6, 0.73, False), (6, 0.69, True), (6, 0.1, True)],
+    [(1, 0.6, False), (1, 0.57, True), (3, 0.57, False), (4, 0.73, False), (4, 0.69, True), (4, 0.1, True)],
 )
 def test_halving_asks_more_once_trials_are_finished(epoch: int, accuracy: float, pruned: bool) -> None:
     quiet_optuna()
     study = optuna.create_study(direction="maximize", pruner=make_pruner(settings(epochs=12)))
     for number in range(20):
         finished = number < 5
-        # The finished ones had 0.58 to 0.62 after epoch 2 and 0.68 to 0.72 after epoch 6.
+        # The finished ones had 0.58 to 0.62 after epochs 1 and 2 and 0.68 to 0.72 after epoch 4.
         first = 0.58 + number / 100 if finished else 0.1
-        values = {1: 0.1, 2: first, 6: first + 0.1, 12: first + 0.2} if finished else {1: 0.1, 2: first}
+        values = {1: first, 2: first, 4: first + 0.1, 12: first + 0.2} if finished else {1: first}
         state = TrialState.COMPLETE if finished else TrialState.PRUNED
-        rungs = {"completed_rung_0": first} | ({"completed_rung_1": first + 0.1} if finished else {})
-        study.add_trial(
-            optuna.trial.create_trial(
-                state=state, value=first, intermediate_values=values, system_attrs=rungs
-            )
-        )
+        study.add_trial(optuna.trial.create_trial(state=state, value=first, intermediate_values=values))
     trial = study.ask()
     for step in range(1, epoch + 1):
         trial.report(accuracy if step == epoch else 0.9, step)
@@ -363,9 +403,10 @@ def test_halving_asks_more_once_trials_are_finished(epoch: int, accuracy: float,
 def test_an_interrupted_trial_does_not_compete_beside_its_continuation() -> None:
     quiet_optuna()
     study = optuna.create_study(direction="maximize", pruner=make_pruner(settings(epochs=12)))
-    # Of ten, the three best go on; of eight that are distinct, the newcomer is the third best.
+    # Of ten, the five best go on; of eight that are distinct, the newcomer is the fourth best.
     for accuracy, state in (
-        *((0.3 + number / 100, TrialState.PRUNED) for number in range(6)),
+        *((0.3 + number / 100, TrialState.PRUNED) for number in range(4)),
+        (0.7, TrialState.PRUNED),
         (0.6, TrialState.FAIL),
         (0.6, TrialState.FAIL),
         (0.6, TrialState.PRUNED),
@@ -375,10 +416,9 @@ def test_an_interrupted_trial_does_not_compete_beside_its_continuation() -> None
             optuna.trial.create_trial(
                 state=state,
                 value=accuracy if state == TrialState.PRUNED else None,
-                intermediate_values={2: accuracy},
-                system_attrs={"completed_rung_0": accuracy},
+                intermediate_values={1: accuracy},
             )
         )
     trial = study.ask()
-    trial.report(0.45, 2)
+    trial.report(0.45, 1)
     assert not trial.should_prune()
