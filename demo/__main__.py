@@ -48,6 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise ConfigError(f"--port {options.port}: required is a number from 0 to 65535")
     if not re.fullmatch(r"\d+ ?[kmg]?b", options.max_file_size, re.IGNORECASE):
         raise ConfigError(f"--max-file-size {options.max_file_size}: required is a size such as 20mb")
+    if options.mcp and options.auth_file:
+        raise ConfigError("--mcp with --auth-file: no tool would work, as it has no account; required: one")
     _require_certificate(options.ssl_certfile, options.ssl_keyfile)
     accounts = read_accounts(options.auth_file) if options.auth_file else None
     blocks, address = serve(
@@ -140,7 +142,8 @@ def serve(
     library = Library.open(models)
     (folder / "examples").mkdir()
     comparer = Comparer.load(comparison, extra=models) if comparison else default_comparer(models)
-    blocks = build(library, comparer, write_examples(folder / "examples"))
+    # A tool is told of a picture by its address; a visitor of the page uploads it.
+    blocks = build(library, comparer, write_examples(folder / "examples"), fetch=mcp)
 
     def healthz() -> JSONResponse:
         return JSONResponse({"status": "ok", "models": len(library.entries)})

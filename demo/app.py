@@ -9,6 +9,8 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # Gradio reads it when it is i
 import asyncio
 import contextlib
 import functools
+import json
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -18,7 +20,10 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
+from gradio import processing_utils
+from gradio.data_classes import ListFiles
 from gradio.state_holder import StateHolder
+from gradio.utils import get_upload_folder
 
 from demo import theme
 from demo.compare import compare_pictures, comparison_page, comparison_to_json
@@ -32,7 +37,7 @@ from demo.saliency import saliency
 from demo.scoreboard import board, model_page, models_to_json
 from demo.video import batch_csv, batch_page, film_csv, film_page, read_many, watch_film
 from zoo.comparison import Comparer
-from zoo.errors import ConfigError, ZooError
+from zoo.errors import ConfigError, ImageError, ZooError
 
 __all__ = ["ASSETS", "TITLE", "build", "look_and_feel", "memory"]
 
@@ -41,21 +46,45 @@ ASSETS = Path(__file__).parent / "assets"
 _KEPT_SECONDS = 180  # what visitors send is deleted after so long
 _LOOKS_EVERY = 60  # seconds between looking for what to delete
 _VISITS = 256  # remembered at once, at 0.1 MB or more each; beyond that the longest unused one is dropped
-_AT_ONCE = 4  # answers computed side by side
+_AT_ONCE = 4  # pictures read side by side, whoever asks
+_LONG_AT_ONCE = 2  # films and batches besides
+_WAITING = 100  # asked for and not begun; who comes then is told that the app is busy
+_SHORT: dict[str, Any] = {"concurrency_id": "pictures", "concurrency_limit": _AT_ONCE}
+_LONG: dict[str, Any] = {"concurrency_id": "long works", "concurrency_limit": _LONG_AT_ONCE}
 _VIEWERS = 4  # streams side by side; each ends after `_STREAM_SECONDS` and is asked for again by the browser
 _STREAM_SECONDS = 30
 _FRAME_SECONDS = 0.08
 _CAMERA = {"video": {"width": {"ideal": 640}, "height": {"ideal": 480}}}
 
 
-def _as_file(component: gr.Image | gr.Video) -> Any:
+def _as_file(component: Any, noun: str = "picture") -> Any:
     """Let a component hand its file over as it came, so that one place decides what is decoded.
 
-    By itself `gr.Image` decodes before any limit is checked, and `gr.Video` runs an ffmpeg that may not be
-    installed. The method is replaced on the object: a subclass would make Gradio write a file here.
+    By itself `gr.Image` decodes before any limit is checked, `gr.Video` runs an ffmpeg that may not be
+    installed, and `gr.File` leaves an empty file behind. The method is replaced on the object: a subclass
+    would make Gradio write a file here.
     """
-    component.preprocess = lambda payload: None if payload is None else payload.path  # type: ignore
+
+    def place(file: Any) -> str:
+        # Gradio has checked that it lies in the upload folder, so it was there once.
+        if not Path(file.path).is_file():
+            raise _for_visitor(ImageError(f"This {noun} is no longer kept (three minutes); choose it again."))
+        return file.path
+
+    def places(payload: Any) -> Any:
+        if isinstance(payload, ListFiles):
+            return [place(file) for file in payload]
+        return None if payload is None else place(payload)
+
+    component.preprocess = places
     return component
+
+
+async def _fetch_nothing(url: str, cache_dir: str) -> str:
+    raise _for_visitor(ImageError("Addresses are not fetched here; upload the file itself."))
+
+
+_fetch = processing_utils.async_ssrf_protected_download
 
 
 def _picture(label: str, **options: Any) -> Any:
@@ -115,12 +144,13 @@ def memory() -> dict[str, Any]:
 
 @contextlib.asynccontextmanager
 async def _forgetting(server: Any) -> AsyncIterator[None]:
-    """While the server runs, look again and again for visits to forget."""
+    """While the server runs, look again and again for visits to forget and for folders left empty."""
 
     async def look_again() -> None:
         while True:
             await asyncio.sleep(_LOOKS_EVERY)
             _forget_visits(server.state_holder)
+            _remove_empty_folders(Path(get_upload_folder()))
 
     task = asyncio.create_task(look_again())
     try:
@@ -144,19 +174,36 @@ def _forget_visits(visits: StateHolder) -> None:
             visits.session_data[name].config_values.clear()
 
 
+def _remove_empty_folders(uploads: Path) -> None:
+    """Gradio deletes what visitors send, and leaves the folder that it made for each file."""
+    oldest = time.time() - _KEPT_SECONDS
+    for folder in uploads.glob("*/"):
+        with contextlib.suppress(OSError):  # not empty, or gone
+            if folder.stat().st_mtime < oldest:
+                folder.rmdir()
+
+
 def _drop_visit(visits: StateHolder, name: str) -> None:
     visits.session_data.pop(name, None)
     visits.time_last_used.pop(name, None)
 
 
-def build(library: Library, comparer: Comparer | None, examples: dict[str, Path]) -> gr.Blocks:
-    """The whole page and its endpoints; launching it is the caller's."""
+def build(
+    library: Library, comparer: Comparer | None, examples: dict[str, Path], *, fetch: bool = False
+) -> gr.Blocks:
+    """The whole page and its endpoints; launching it is the caller's.
+
+    Args:
+        fetch: let Gradio download what an input names by an address, of whatever size, as it does before any
+            handler is asked. It holds for the whole process.
+    """
+    processing_utils.async_ssrf_protected_download = _fetch if fetch else _fetch_nothing
     page = _Page(library, comparer, examples)
     with gr.Blocks(
         analytics_enabled=False, title=TITLE, delete_cache=(_LOOKS_EVERY, _KEPT_SECONDS)
     ) as blocks:
         gr.HTML((ASSETS / "masthead.html").read_text(encoding="utf-8"), elem_id="masthead")
-        with gr.Tabs(elem_id="rooms"):
+        with gr.Tabs(elem_id="rooms") as rooms:
             for name, fill in (
                 ("Photo", _photo_tab),
                 ("Webcam", _webcam_tab),
@@ -166,6 +213,7 @@ def build(library: Library, comparer: Comparer | None, examples: dict[str, Path]
             ):
                 with gr.Tab(name):
                     fill(page)
+        rooms.change(None, js="() => window.leaveCamera()", api_visibility="private")
         gr.HTML((ASSETS / "footer.html").read_text(encoding="utf-8"), elem_id="foot")
         _endpoints(page)
         _show_times(page, blocks)
@@ -174,7 +222,7 @@ def build(library: Library, comparer: Comparer | None, examples: dict[str, Path]
         _drop_visit(blocks.state_holder, request.session_hash or "")
 
     blocks.unload(left)
-    blocks.queue(default_concurrency_limit=_AT_ONCE)
+    blocks.queue(default_concurrency_limit=_AT_ONCE, max_size=_WAITING)
     return blocks
 
 
@@ -319,15 +367,17 @@ def _photo_tab(page: _Page) -> None:
     inputs, outputs = [picture, network, second], [words, whole, shown, face, kept]
     changed = gr.on(
         [picture.change, network.input, second.input], found, inputs, outputs,
-        api_visibility="private", trigger_mode="always_last",
+        api_visibility="private", trigger_mode="always_last", **_SHORT,
     )  # fmt: skip
-    pressed = whole.click(as_face, inputs, outputs, api_visibility="private")
+    pressed = whole.click(as_face, inputs, outputs, api_visibility="private", **_SHORT)
     for event in (changed, pressed):
-        event.success(explained, [kept, face], detail, api_visibility="private", show_progress="hidden")
+        event.success(
+            explained, [kept, face], detail, api_visibility="private", show_progress="hidden", **_SHORT
+        )
     # Unchecked, as a visit that was forgotten in the meantime doesn't know which faces there are.
     face.input(
         turned_to, [kept, face], detail,
-        api_visibility="private", show_progress="minimal", preprocess=False,
+        api_visibility="private", show_progress="minimal", preprocess=False, **_SHORT,
     )  # fmt: skip
 
 
@@ -346,6 +396,7 @@ def _webcam_tab(page: _Page) -> None:
             gr.HTML((ASSETS / "camera.html").read_text(encoding="utf-8"), elem_id="live-help")
         with gr.Column(scale=2, min_width=300):
             network = page.network_menu("live-network")
+            gr.HTML((ASSETS / "camera-state.html").read_text(encoding="utf-8"), elem_id="live-state")
             panel = gr.HTML(message("The camera is off", "Press Start."), elem_id="live-panel")
     view = gr.State(None, time_to_live=_KEPT_SECONDS)  # from the last frame on
 
@@ -362,7 +413,7 @@ def _webcam_tab(page: _Page) -> None:
         stream_every=_FRAME_SECONDS, time_limit=_STREAM_SECONDS, concurrency_limit=_VIEWERS,
         show_progress="hidden", api_visibility="private",
     )  # fmt: skip
-    start.click(None, js="() => window.startCamera()")
+    start.click(None, js=f"() => window.startCamera({json.dumps(_CAMERA)})")
     stop.click(
         lambda: ("", message("The camera is off", "Press Start."), None), None, [boxes, panel, view],
         js="() => window.stopCamera()", api_visibility="private", show_progress="hidden",
@@ -395,14 +446,15 @@ def _compare_tab(page: _Page) -> None:
     def compared(first: str | None, second: str | None, third: str | None) -> str:
         return comparison_page(compare_pictures(page.comparer, (first, second, third)))
 
-    button.click(compared, pictures, answer, api_visibility="private")
+    button.click(compared, pictures, answer, api_visibility="private", **_SHORT)
 
 
 def _video_tab(page: _Page) -> None:
     network = page.network_menu("many-network")
     with gr.Row(equal_height=False):
         with gr.Column(min_width=300):
-            film = _as_file(gr.Video(label="A film", sources=["upload"], elem_id="film-in", height=300))
+            film = gr.Video(label="A film", sources=["upload"], elem_id="film-in", height=300)
+            _as_file(film, "film")
             with gr.Row():
                 watch_button = gr.Button("Watch the film", variant="primary", elem_id="film-go")
                 watch_stop = gr.Button("Cancel", elem_id="film-stop")
@@ -418,6 +470,7 @@ def _video_tab(page: _Page) -> None:
                 elem_id="many-in",
                 height=200,
             )
+            _as_file(files)
             with gr.Row():
                 read_button = gr.Button("Read the pictures", variant="primary", elem_id="many-go")
                 read_stop = gr.Button("Cancel", elem_id="many-stop")
@@ -455,7 +508,7 @@ def _long_work(
 
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
     begun = go.click(lambda own: own.begin(), turns, answer, queue=False, **quiet)
-    begun.then(steps, [*sources, turns], answer, **quiet)
+    begun.then(steps, [*sources, turns], answer, **quiet, **_LONG)
     halt.click(lambda own: own.cancel(), turns, None, queue=False, **quiet)
 
 
@@ -487,7 +540,8 @@ def _endpoints(page: _Page) -> None:
     with gr.Row(visible=False):
         picture = _picture("picture")
         pictures = [_picture(name) for name in ("first", "second", "third")]
-        film, files = _as_file(gr.Video(label="film")), gr.File(label="files", file_count="multiple")
+        film = _as_file(gr.Video(label="film"), "film")
+        files = _as_file(gr.File(label="files", file_count="multiple"))
         network = gr.Textbox(label="network", value="")
         whole = gr.Checkbox(label="whole", value=False)
         face = gr.Number(label="face", value=1, precision=0)
@@ -564,12 +618,12 @@ def _endpoints(page: _Page) -> None:
         """List the networks with accuracy, cost and milliseconds a face."""
         return models_to_json(library)
 
-    for name, handler, inputs, output in (
-        ("recognise", recognise_picture, [picture, network, whole], answer),
-        ("explain", explain_face, [picture, network, face], image),
-        ("compare", compare_faces, pictures, answer),
-        ("film", read_film, [film, network], answer),
-        ("batch", read_pictures, [files, network], answer),
-        ("models", list_models, None, answer),
+    for name, handler, inputs, output, group in (
+        ("recognise", recognise_picture, [picture, network, whole], answer, _SHORT),
+        ("explain", explain_face, [picture, network, face], image, _SHORT),
+        ("compare", compare_faces, pictures, answer, _SHORT),
+        ("film", read_film, [film, network], answer, _LONG),
+        ("batch", read_pictures, [files, network], answer, _LONG),
+        ("models", list_models, None, answer, {}),
     ):
-        trigger.click(handler, inputs, output, api_name=name)
+        trigger.click(handler, inputs, output, api_name=name, **group)

@@ -149,12 +149,13 @@ def _labels(names: Sequence[str], centres: Sequence[tuple[float, float]]) -> lis
     """Where each dot's name begins or ends: beside its dot, clear of dots and of the names before it.
 
     Returns:
-        x, y of the baseline, and the text's anchor; where no place is clear, the first that is tried.
+        x, y of the baseline, and the text's anchor; of the places that are clear, the first that is nearer
+        to its own dot than to others, else the first; where none is clear, the same of all.
     """
     taken: list[tuple[float, ...]] = [(x - 6, y - 6, x + 6, y + 6) for x, y in centres]
     places = []
     for name, (x, y) in zip(names, centres, strict=True):
-        tried: list[tuple[bool, int, tuple[float, float, str], tuple[float, ...]]] = []
+        tried: list[tuple[bool, bool, int, tuple[float, float, str], tuple[float, ...]]] = []
         for dy in (16, -8, 4, 30, -22, 44, -36):
             for dx, anchor in ((11, "start"), (-11, "end")):
                 left = x + dx - (_LETTER * len(name) if anchor == "end" else 0)
@@ -164,11 +165,19 @@ def _labels(names: Sequence[str], centres: Sequence[tuple[float, float]]) -> lis
                     box[0] < other[2] and other[0] < box[2] and box[1] < other[3] and other[1] < box[3]
                     for other in taken
                 )
-                tried.append((not (inside and free), len(tried), (x + dx, y + dy, anchor), box))
-        _, _, place, box = min(tried)
+                own = _distance(box, (x, y))
+                astray = any(_distance(box, centre) < own for centre in centres)
+                tried.append((not (inside and free), astray, len(tried), (x + dx, y + dy, anchor), box))
+        *_, place, box = min(tried)
         taken.append(box)
         places.append(place)
     return places
+
+
+def _distance(box: tuple[float, ...], dot: tuple[float, float]) -> float:
+    """From a name's box to the middle of a dot."""
+    across = max(box[0] - dot[0], 0, dot[0] - box[2])
+    return math.hypot(across, max(box[1] - dot[1], 0, dot[1] - box[3]))
 
 
 def _dot(
@@ -184,9 +193,12 @@ def _dot(
     x, y = centre
     kind = " ".join(["dot", *(["best"] if best else []), *(["chosen"] if chosen else [])])
     told = f"{point.name}: {point.accuracy:.1%} ({point.low:.1%} to {point.high:.1%})"
+    beside = abs(label[1] - 4 - y) <= 12  # the baseline is 4 below a text's middle
+    leader = f'<line class="leader" x1="{x:.1f}" y1="{y:.1f}" x2="{label[0]:.1f}" y2="{label[1] - 4:.1f}"/>'
     return (
         f'<g class="{kind}"><title>{escape(told)}</title>'
         f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{down(point.low):.1f}" y2="{down(point.high):.1f}"/>'
+        f"{'' if beside else leader}"
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{7 if chosen else 5}"/>'
         f'<text x="{label[0]:.1f}" y="{label[1]:.1f}" text-anchor="{label[2]}">'
         f"{escape(point.name)}</text></g>"

@@ -10,7 +10,7 @@ from html import escape
 import numpy as np
 
 from demo.charts import timeline
-from demo.draw import colour_of
+from demo.draw import colour_of, ink_on
 from demo.markup import bars, message
 from demo.recognise import Answer, recognise
 from zoo.predictor import Predictor
@@ -127,8 +127,8 @@ def frame_overlay(answers: tuple[Answer, ...], shape: tuple[int, ...]) -> str:
         marks += (
             f'<rect x="{x}" y="{y}" width="{wide}" height="{high}" rx="{size / 2:.0f}" stroke="{tone}"'
             f' stroke-width="{width / 200:.1f}"/>'
-            f'<text x="{x}" y="{over:.0f}" font-size="{size:.0f}" stroke="{tone}"'
-            f' stroke-width="{size / 3:.1f}">{escape(answer.label)}</text>'
+            f'<text x="{x}" y="{over:.0f}" font-size="{size:.0f}" fill="{ink_on(tone)}"'
+            f' stroke="{tone}" stroke-width="{size / 3:.1f}">{escape(answer.label)}</text>'
         )
     box = f'viewBox="0 0 {width} {height}" preserveAspectRatio="xMidYMid meet"'
     return f'<svg {box} aria-hidden="true">{marks}</svg>'

@@ -83,7 +83,7 @@ def _confusion(classes: tuple[str, ...], counts: list[list[int]]) -> str:
     for name, row in zip(classes, counts, strict=True):
         total = max(1, sum(row))
         cells = "".join(
-            f'<td style="--share:{count / total:.3f}"{" class=strong" if count / total > 0.7 else ""}'
+            f'<td style="--share:{count / total:.3f}"'
             f' title="{count} of {total}: {escape(name)} taken for {escape(other)}">{count / total:.0%}</td>'
             for other, count in zip(classes, row, strict=True)
         )

@@ -104,16 +104,26 @@ def crop_face(image: np.ndarray, face: Face) -> np.ndarray:
     Returns:
         uint8 (48, 48), gray. What lies outside of the picture repeats its edge.
     """
+    image = _checked(image)
     x, y, side = face.frame
+    # OpenCV warps no picture with a side above 32,766 pixels, so the frame is cut out first. It goes beyond
+    # the cut only where it reaches beyond the picture, so the edge that is repeated is the picture's.
+    left, right = _reach(x, side, image.shape[1])
+    top, bottom = _reach(y, side, image.shape[0])
     pixels = max(2, min(round(side), 2048))
     scale = pixels / side
     middle = (pixels - 1) / 2
-    place = np.array([[scale, 0, middle - scale * x], [0, scale, middle - scale * y]])
+    place = np.array([[scale, 0, middle - scale * (x - left)], [0, scale, middle - scale * (y - top)]])
     border = cv2.BORDER_REPLICATE
-    square = cv2.warpAffine(
-        _checked(image), place, (pixels, pixels), flags=cv2.INTER_LINEAR, borderMode=border
-    )
+    part = np.ascontiguousarray(image[top:bottom, left:right])
+    square = cv2.warpAffine(part, place, (pixels, pixels), flags=cv2.INTER_LINEAR, borderMode=border)
     return _shrunk(square)
+
+
+def _reach(centre: float, side: float, length: int) -> tuple[int, int]:
+    """First and last pixel (exclusive) of a row that a frame with a margin of two covers; at least one."""
+    start = min(max(0, math.floor(centre - side / 2) - 2), length - 1)
+    return start, max(start + 1, min(length, math.ceil(centre + side / 2) + 3))
 
 
 def whole_image(image: np.ndarray) -> np.ndarray:

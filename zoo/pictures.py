@@ -10,7 +10,7 @@ from typing import IO
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from zoo.errors import ImageError
 
@@ -18,6 +18,7 @@ __all__ = ["MAX_FILE_BYTES", "MAX_PIXELS", "PICTURE_SUFFIXES", "read_image"]
 
 MAX_PIXELS = 64_000_000
 MAX_FILE_BYTES = 200_000_000
+_STRIP_PIXELS = 2_000_000
 PICTURE_SUFFIXES = (
     ".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".mpo", ".pgm", ".png", ".ppm", ".tif", ".tiff",
     ".webp",
@@ -103,15 +104,27 @@ def _decode(image: Image.Image, name: str) -> np.ndarray:
         raise ImageError(f"{name}: has no pixels")
     try:
         image.load()
-        image = ImageOps.exif_transpose(image)
+        if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+            image = ImageOps.exif_transpose(image)
         if image.mode.startswith("I") or image.mode == "F":
             return _from_array(np.asarray(image), name)
-        if image.has_transparency_data:
-            image = image.convert("RGBA")
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-        return np.array(image.convert("RGB"))
+        return _on_white(image)
     except _DECODING_ERRORS as error:
         raise ImageError(f"{name}: is damaged or cut short ({_reason(error)})") from error
+
+
+def _on_white(image: Image.Image) -> np.ndarray:
+    """RGB pixels, converted strip by strip: a copy of a whole picture takes up to 256 MB."""
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    rows = max(1, _STRIP_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        part = (0, top, image.width, min(image.height, top + rows))
+        strip = image if rows >= image.height else image.crop(part)
+        if image.has_transparency_data:
+            strip = strip.convert("RGBA")
+            strip = Image.alpha_composite(Image.new("RGBA", strip.size, "white"), strip)
+        pixels[top : top + rows] = np.asarray(strip.convert("RGB"))
+    return pixels
 
 
 def _from_array(array: np.ndarray, name: str) -> np.ndarray:
@@ -133,12 +146,14 @@ def _from_array(array: np.ndarray, name: str) -> np.ndarray:
             raise ImageError(f"{name}: holds values that are not finite numbers")
         low, high = float(array.min()), float(array.max())
         if low < 0 or high > 65535:
-            array = (array - low) / max(high - low, 1e-6) * 255
+            array -= low
+            array /= max(high - low, 1e-6)
+            array *= 255
         elif high > 255:
-            array = array / 257
+            array /= 257
         elif high <= 1:
-            array = array * 255
-        array = np.rint(array).astype(np.uint8)
+            array *= 255
+        array = np.rint(array, out=array).astype(np.uint8)
     if array.ndim == 2:
         return cv2.cvtColor(np.ascontiguousarray(array), cv2.COLOR_GRAY2RGB)
     if array.shape[2] == 4:

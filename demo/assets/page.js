@@ -13,7 +13,12 @@
     return null;
   };
 
-  const recording = () => stage(record) && !stage(record).textContent.includes("Record");
+  // Gradio's hidden button turns sending on and off. Its words are translated, so it keeps here what it does.
+  const sending = () => stage(record)?.hasAttribute("data-sending");
+  const turn = () => {
+    stage(record).toggleAttribute("data-sending");
+    stage(record).click();
+  };
 
   const say = (words) => {
     const place = document.getElementById("camera-trouble");
@@ -27,35 +32,93 @@
     NotReadableError: "The camera is busy in another program.",
   };
 
-  window.startCamera = async () => {
+  const end = (stream) => stream?.getTracks().forEach((track) => track.stop());
+  const release = () => {
+    const video = stage("video");
+    end(video?.srcObject);
+    if (video) video.srcObject = null;
+  };
+
+  let wanted = false; // Start was pressed, and Stop not since
+  let opening = false;
+  let presses = 0;
+
+  const note = (title, text = "") => {
+    const place = document.getElementById("camera-state");
+    place.hidden = !title;
+    place.querySelector("strong").textContent = title;
+    place.querySelector("p").textContent = text;
+  };
+
+  /* Says what the visitor waits for, until the first answer is there and whenever the server is busy. */
+  const attend = async () => {
+    const own = (presses += 1);
+    const panel = document.getElementById("live-panel");
+    const before = panel.textContent;
+    let spun = 0;
+    while (wanted && presses === own) {
+      spun = stage('.button-wrap [title="spinner"]') ? spun + 1 : 0;
+      if (spun > 8) note("Waiting", "Others are before you.");
+      else if (panel.textContent === before) note("Opening the camera…");
+      else note("");
+      await later(250);
+    }
+    if (presses === own) note("");
+  };
+
+  const open = async (constraints) => {
+    const stream = await navigator.mediaDevices.getUserMedia(constraints);
+    if (!stage(record)) {
+      const grant = await until(() => stage('[title="grant webcam access"] button'));
+      if (grant) grant.click();
+    }
+    const button = await until(() => stage(record));
+    const video = stage("video");
+    if (!button || video.srcObject?.active) end(stream); // the first time Gradio opens the camera, too
+    if (!button) throw new Error("press Start again");
+    if (!video.srcObject?.active) {
+      video.srcObject = stream;
+      video.play();
+    }
+    await until(() => !wanted || video.videoWidth > 0);
+    if (wanted) turn();
+  };
+
+  window.startCamera = async (constraints) => {
     say("");
     if (!window.isSecureContext || !navigator.mediaDevices) {
       say("This page came over plain http, so the browser keeps the camera closed.");
       return;
     }
+    if (sending()) return;
+    wanted = true;
+    attend();
+    if (opening) return;
+    opening = true;
     try {
-      const stream = await navigator.mediaDevices.getUserMedia({ video: true });
-      stream.getTracks().forEach((track) => track.stop());
+      await open(constraints);
     } catch (error) {
       say(reasons[error.name] || `The camera can't be opened: ${error.message}.`);
-      return;
     }
-    if (recording()) return;
-    if (!stage(record)) {
-      const open = await until(() => stage('[title="grant webcam access"] button'));
-      if (open) open.click();
+    opening = false;
+    if (!sending()) {
+      wanted = false;
+      release();
     }
-    const button = await until(() => stage(record));
-    if (!button) {
-      say("The camera can't be opened.");
-      return;
-    }
-    await until(() => stage("video") && stage("video").videoWidth > 0);
-    button.click();
   };
 
   window.stopCamera = () => {
-    if (recording()) stage(record).click();
+    wanted = false;
+    note("");
+    if (sending()) turn();
+    release();
+  };
+
+  /* Another room was chosen: the camera doesn't go on unseen. */
+  window.leaveCamera = async () => {
+    await later(100);
+    const button = document.getElementById("live-stop");
+    if (wanted && !button?.offsetParent) button?.click();
   };
 
   window.turnTheme = () => {

@@ -11,7 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from demo import app
+from demo.library import Library
 from tests.demo.running import running, write_camera, write_film
+from tests.demo.test_visits import opened
+from zoo.comparison import Comparer
 
 CHROMIUM = shutil.which("chromium")
 
@@ -56,11 +60,17 @@ def visit(address: str, camera: Path) -> Iterator[Callable]:
 
         @contextmanager
         def opened(
-            size: tuple[int, int] = WIDE, theme: str = "light", *, denied: bool = False, url: str = address
+            size: tuple[int, int] = WIDE,
+            theme: str = "light",
+            *,
+            denied: bool = False,
+            url: str = address,
+            locale: str = "en-US",
         ) -> Iterator:
             context = (denying if denied else browser).new_context(
                 viewport={"width": size[0], "height": size[1]},
                 color_scheme=theme,
+                locale=locale,
                 permissions=[] if denied else ["camera"],
             )
             context.set_default_timeout(PATIENCE)
@@ -162,6 +172,56 @@ def test_webcam(visit: Callable, size: tuple[int, int], theme: str) -> None:
         assert_fits(page)
 
 
+KEEP_TRACKS = """() => {
+    window.tracks = [];
+    const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+    navigator.mediaDevices.getUserMedia = async (constraints) => {
+      const stream = await ask(constraints);
+      window.tracks.push(...stream.getTracks());
+      return stream;
+    };
+}"""
+
+
+def camera_is_closed(page) -> bool:
+    return page.evaluate("tracks.length > 0 && tracks.every((track) => track.readyState === 'ended')")
+
+
+def test_the_camera_closes_and_opens_again(visit: Callable) -> None:
+    """In German, as the words of Gradio's own button are translated."""
+    with visit(locale="de-DE") as page:
+        page.evaluate(KEEP_TRACKS)
+        go_to(page, "Webcam")
+        for _ in range(2):
+            page.locator("#live-start").click()
+            page.locator("#live-start").click()
+            page.locator("#live-state").get_by_text("Opening the camera").wait_for()
+            assert not page.locator("#live-panel").is_visible()
+            page.locator("#live-boxes svg rect").wait_for(state="attached")
+            page.locator("#live-panel .chart").wait_for()
+            assert not camera_is_closed(page)
+            page.locator("#live-stop").click()
+            page.locator("#live-panel").get_by_text("The camera is off").wait_for()
+            assert camera_is_closed(page)
+        page.locator("#live-start").click()
+        page.locator("#live-stop").click()
+        page.locator("#live-panel").get_by_text("The camera is off").wait_for()
+        page.wait_for_timeout(1500)
+        assert camera_is_closed(page)
+
+
+def test_the_camera_closes_with_its_room(visit: Callable) -> None:
+    with visit() as page:
+        page.evaluate(KEEP_TRACKS)
+        go_to(page, "Webcam")
+        page.locator("#live-start").click()
+        page.locator("#live-boxes svg rect").wait_for(state="attached")
+        go_to(page, "Photo")
+        page.wait_for_function("tracks.every((track) => track.readyState === 'ended')", timeout=PATIENCE)
+        go_to(page, "Webcam")
+        page.locator("#live-panel").get_by_text("The camera is off").wait_for()
+
+
 def test_two_visitors_at_once(visit: Callable) -> None:
     with visit() as first, visit() as second:
         for page in (first, second):
@@ -172,6 +232,31 @@ def test_two_visitors_at_once(visit: Callable) -> None:
         for page in (first, second):
             page.locator("#live-stop").click()
             page.locator("#live-panel").get_by_text("The camera is off").wait_for()
+
+
+def test_who_waits_for_other_viewers_is_told(
+    visit: Callable,
+    library: Library,
+    comparer: Comparer,
+    examples: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(app, "_VIEWERS", 1)
+    with opened(library, comparer, examples, **app.look_and_feel()) as site:
+        url = site.address.removesuffix("gradio_api")
+        with visit(url=url) as first, visit(url=url) as second:
+            for page in (first, second):
+                go_to(page, "Webcam")
+            first.locator("#live-start").click()
+            first.locator("#live-boxes svg rect").wait_for(state="attached")
+            second.locator("#live-start").click()
+            second.locator("#live-state").get_by_text("Others are before you").wait_for()
+            assert not second.locator("#live-panel").is_visible()
+            first.locator("#live-stop").click()
+            second.locator("#live-boxes svg rect").wait_for(state="attached")
+            second.locator("#live-state .message").wait_for(state="hidden")
+            second.locator("#live-stop").click()
+            second.locator("#live-panel").get_by_text("The camera is off").wait_for()
 
 
 def test_a_denied_camera_is_explained(visit: Callable) -> None:
@@ -253,6 +338,25 @@ def test_a_film_can_be_cancelled(visit: Callable, tmp_path: Path) -> None:
         page.locator("#film-stop").click()
 
 
+LEAST_CONTRAST = """(selector) => {
+    const pen = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+    const light = (colour) => {
+      pen.clearRect(0, 0, 1, 1);
+      pen.fillStyle = colour;
+      pen.fillRect(0, 0, 1, 1);
+      const [red, green, blue, seen] = pen.getImageData(0, 0, 1, 1).data;
+      const linear = (value) => ((value / 255 + 0.055) / 1.055) ** 2.4;
+      return seen ? 0.2126 * linear(red) + 0.7152 * linear(green) + 0.0722 * linear(blue) : null;
+    };
+    const behind = (element) =>
+      light(getComputedStyle(element).backgroundColor) ?? behind(element.parentElement);
+    return Math.min(...[...document.querySelectorAll(selector)].map((element) => {
+      const pair = [light(getComputedStyle(element).color), behind(element)];
+      return (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
+    }));
+}"""
+
+
 @LOOKS
 def test_models(visit: Callable, size: tuple[int, int], theme: str) -> None:
     with visit(size, theme) as page:
@@ -263,6 +367,14 @@ def test_models(visit: Callable, size: tuple[int, int], theme: str) -> None:
         page.locator("#models-card").get_by_role("heading", name="smaller").wait_for()
         assert "Not for decisions about people" in page.locator("#models-card").inner_text()
         assert page.locator("#models-card table.confusion tbody tr").count() == 7
+        assert page.evaluate(LEAST_CONTRAST, "#rooms [role=tab][aria-selected=true]") >= 4.5
+        for share in (0, 0.4, 1):
+            page.evaluate(
+                "share => document.querySelectorAll('table.confusion tbody td')"
+                ".forEach((cell) => cell.style.setProperty('--share', share))",
+                share,
+            )
+            assert page.evaluate(LEAST_CONTRAST, "table.confusion tbody td") >= 4.5
         assert_fits(page)
 
 

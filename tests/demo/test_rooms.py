@@ -369,6 +369,33 @@ def test_names_of_near_models_do_not_cover_each_other() -> None:
         boxes.append((left, float(y) - 11, left + 7.6 * len(name), float(y) + 3))
     for one, other in itertools.combinations(boxes, 2):
         assert one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] or other[3] <= one[1]
+    # A name that isn't beside its dot is joined with it.
+    place = (
+        r'(<line class="leader"[^>]*>)?<circle cx="[\d.]+" cy="([\d.]+)" r="\d"/><text x="\S+" y="([\d.]+)"'
+    )
+    found = [(bool(line), abs(float(y) - 4 - float(dot)) > 12) for line, dot, y in re.findall(place, chart)]
+    assert len(found) == 6 and (True, True) in found
+    assert all(line == apart for line, apart in found)
+
+
+def test_a_name_does_not_stand_nearer_to_another_dot() -> None:
+    centres = [(300.0, 100.0), (300.0, 116.0)]
+    places = charts._labels(["above", "below"], centres)
+    for (x, y, anchor), own, other in zip(places, centres, reversed(centres), strict=True):
+        left = x - (7.6 * 5 if anchor == "end" else 0)
+        box = (left, y - 11, left + 7.6 * 5, y + 3)
+        assert charts._distance(box, own) <= charts._distance(box, other)
+
+
+@pytest.mark.parametrize("name", [*EMOTIONS, *"abcdef"])
+def test_labels_stand_out(name: str) -> None:
+    colour = draw.colour_of(name)
+    shares = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    red, green, blue = (((share + 0.055) / 1.055) ** 2.4 for share in shares)
+    light = 0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05
+    assert (light / 0.05 if draw.ink_on(colour) == "black" else 1.05 / light) >= 4.5
+    answer = recognise.Answer(1, (9, 9, 9, 9), {name: 1.0}, False, np.zeros((48, 48), np.uint8))
+    assert f'fill="{draw.ink_on(colour)}" stroke="{colour}"' in live.frame_overlay((answer,), (480, 640))
 
 
 def test_a_timeline_leaves_gaps() -> None:

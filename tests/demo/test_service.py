@@ -94,6 +94,21 @@ def test_bad_files_are_refused_with_a_message(
         client.predict(None, "absent", False, api_name="/recognise")
 
 
+ELSEWHERE = {"path": "http://127.0.0.1:9/face.png", "meta": {"_type": "gradio.FileData"}}
+
+
+def test_addresses_are_not_fetched(client: Client) -> None:
+    """Whichever input names one."""
+    for values, name in (
+        ((ELSEWHERE, "", False), "recognise"),
+        ((None, ELSEWHERE, False), "recognise"),
+        ((ELSEWHERE, ""), "film"),
+        (([ELSEWHERE], ""), "batch"),
+    ):
+        with pytest.raises(AppError, match="not fetched here"):
+            client.predict(*values, api_name=f"/{name}")
+
+
 def test_visitors_get_their_own_answers(address: str, tmp_path: Path, library: Library) -> None:
     """Four clients at once, each with a picture of its own."""
     noise = np.random.default_rng(0)
@@ -169,6 +184,7 @@ def test_an_account_file_is_read(tmp_path: Path) -> None:
     [
         (["--port", "70000"], ConfigError, "0 to 65535"),
         (["--max-file-size", "big"], ConfigError, "such as 20mb"),
+        (["--mcp", "--auth-file", "/absent"], ConfigError, "no tool would work"),
         (["--ssl-certfile", "/absent"], ConfigError, "no such file"),
         (["--ssl-certfile", __file__, "--ssl-keyfile", "/absent"], ConfigError, "no such file"),
         (["--ssl-certfile", __file__], ConfigError, "both or none"),
@@ -214,6 +230,9 @@ def test_tools_are_offered_on_request(models: Path) -> None:
         with urllib.request.urlopen(f"{address}gradio_api/mcp/schema") as reply:
             tools = json.load(reply)
         assert len(tools) == 6 and any("recognise" in tool["name"] for tool in tools)
+        with pytest.raises(AppError) as refusal:
+            Client(address, verbose=False).predict(ELSEWHERE, "", False, api_name="/recognise")
+        assert "not fetched here" not in str(refusal.value)
 
 
 def test_help_is_quick_and_loads_nothing_heavy() -> None:

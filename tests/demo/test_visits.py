@@ -6,6 +6,7 @@ import contextlib
 import gc
 import json
 import time
+import urllib.error
 import urllib.request
 import uuid
 import warnings
@@ -71,7 +72,7 @@ def test_cancelling_nothing_is_forgotten() -> None:
 class Site:
     """An app in this process, asked as the page asks it."""
 
-    def __init__(self, library: Library, comparer: Comparer, examples: dict[str, Path]) -> None:
+    def __init__(self, library: Library, comparer: Comparer, examples: dict[str, Path], look: Any) -> None:
         self.blocks = app.build(library, comparer, examples)
         _, address, _ = self.blocks.launch(
             server_name="127.0.0.1",
@@ -82,6 +83,7 @@ class Site:
             footer_links=[],
             run_history=False,
             **app.memory(),
+            **look,
         )
         self.address = f"{address}gradio_api"
 
@@ -114,9 +116,9 @@ class Site:
 
 
 @contextlib.contextmanager
-def opened(library: Library, comparer: Comparer, examples: dict[str, Path]) -> Iterator[Site]:
+def opened(library: Library, comparer: Comparer, examples: dict[str, Path], **look: Any) -> Iterator[Site]:
     """A site that is closed in the end; Gradio leaves its event loops and sockets to the collector."""
-    site = Site(library, comparer, examples)
+    site = Site(library, comparer, examples, look)
     try:
         yield site
     finally:
@@ -128,9 +130,14 @@ def opened(library: Library, comparer: Comparer, examples: dict[str, Path]) -> I
 
 @pytest.fixture
 def site(
-    library: Library, comparer: Comparer, examples: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+    library: Library,
+    comparer: Comparer,
+    examples: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Site]:
     """An app that forgets after two seconds, and looks for what to forget all the time."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
     monkeypatch.setattr(app, "_KEPT_SECONDS", 2)
     monkeypatch.setattr(app, "_LOOKS_EVERY", 0.1)
     with opened(library, comparer, examples) as site:
@@ -195,6 +202,30 @@ def test_a_photo_is_forgotten_in_a_visit_that_is_in_use(site: Site, examples: di
     assert site.session("cora") is first
 
 
+def test_what_is_no_longer_kept_is_said(site: Site, film: Path, examples: dict[str, Path]) -> None:
+    picture, moving = site.upload(examples["astronaut"]), site.upload(film)
+    paths = [Path(file["path"]) for file in (picture, moving)]
+    for path in paths:
+        path.unlink()  # as Gradio does, which is not asked here
+    wait_for(lambda: not any(path.parent.exists() for path in paths))
+    for name, *values in (
+        ("found", picture, "small", "", None),
+        ("compared", picture, picture, None),
+        ("read_pictures", [picture], "small"),
+        ("read_film", moving, "small"),
+    ):
+        told = site.ask("fay", name, *values)
+        assert not told["success"] and "no longer kept (three minutes)" in told["output"]["error"]
+
+
+def test_many_pictures_leave_no_files(site: Site, examples: dict[str, Path]) -> None:
+    pictures = [site.upload(examples[name]) for name in ("astronaut", "admiral")]
+    uploads = Path(pictures[0]["path"]).parents[1]
+    before = set(uploads.iterdir())
+    assert site.ask("hal", "read_pictures", pictures, "small")["success"]
+    assert set(uploads.iterdir()) <= before
+
+
 def test_closing_the_page_ends_the_visit(site: Site) -> None:
     site.ask("dora", "turned", "small")
     with urllib.request.urlopen(f"{site.address}/heartbeat/dora") as heart:
@@ -227,3 +258,26 @@ def test_there_is_an_end_to_the_visits_remembered(
         for number in range(5):
             site.ask(f"visit-{number}", "turned", "small")
         assert list(site.blocks.state_holder.session_data) == ["visit-2", "visit-3", "visit-4"]
+
+
+def test_all_that_reads_pictures_shares_its_places(
+    library: Library, comparer: Comparer, examples: dict[str, Path]
+) -> None:
+    events = app.build(library, comparer, examples).fns.values()
+    groups = {event.name: (event.concurrency_id, event.concurrency_limit) for event in events}
+    short = ("found", "as_face", "explained", "turned_to", "compared", "recognise_picture", "explain_face")
+    assert {groups[name] for name in (*short, "compare_faces")} == {("pictures", 4)}
+    assert {groups[name] for name in ("steps", "read_film", "read_pictures")} == {("long works", 2)}
+
+
+def test_a_full_queue_says_so(
+    library: Library, comparer: Comparer, examples: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "_WAITING", 0)
+    with (
+        opened(library, comparer, examples) as site,
+        pytest.raises(urllib.error.HTTPError, match="503") as refusal,
+    ):
+        site.ask("anna", "found", None, "small", "", None)
+    assert b"Queue is full" in refusal.value.read()
+    refusal.value.close()

@@ -2,6 +2,8 @@
 
 import io
 import struct
+import subprocess
+import sys
 import threading
 import zlib
 
@@ -167,6 +169,25 @@ def test_a_bomb_is_refused_by_its_header() -> None:
         tracemalloc.stop()
 
 
+@pytest.mark.parametrize("mode", ["LA", "RGBA", "RGB", "I;16"])
+def test_a_large_picture_takes_little_more_memory_than_its_pixels(mode: str, tmp_path) -> None:
+    """Pillow keeps up to four bytes a pixel, the answer three."""
+    path = tmp_path / "plain.png"
+    Image.new(mode, (4000, 4000)).save(path, compress_level=1)
+    code = f"""
+import re
+from pathlib import Path
+from zoo.pictures import read_image
+memory = lambda: int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+before = memory()
+read_image({str(path)!r})
+print((memory() - before) / 4000**2)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+    assert float(run.stdout) < 11
+
+
 def test_files(tmp_path) -> None:
     path = tmp_path / "portrait.jpg"
     path.write_bytes(saved(RED_LEFT, "JPEG"))
@@ -260,6 +281,16 @@ def test_a_crop_of_a_square_frame_is_the_square() -> None:
     face = Face((0, 0, 48, 48), 1.0, np.zeros((5, 2), np.float32), (23.5, 23.5, 48.0))
     assert np.array_equal(crop_face(image, face), cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
     assert np.array_equal(crop_face(image, face), whole_image(image))
+
+
+def test_a_crop_of_a_very_wide_picture_is_that_of_its_part() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (60, 200, 3), np.uint8)
+    wide = np.full((60, 40_000, 3), 90, np.uint8)
+    wide[:, -200:] = noise
+    for x, y, side in ((100.3, 30.0, 40.0), (195.0, 10.4, 70.0), (300.0, -50.0, 20.0)):
+        near = Face((0, 0, 9, 9), 1.0, np.zeros((5, 2), np.float32), (x, y, side))
+        far = Face((0, 0, 9, 9), 1.0, near.landmarks, (x + 39_800, y, side))
+        assert np.array_equal(crop_face(wide, far), crop_face(noise, near))
 
 
 def test_threads_agree(astronaut: np.ndarray) -> None:
