@@ -123,12 +123,12 @@ def frame_overlay(answers: tuple[Answer, ...], shape: tuple[int, ...]) -> str:
         assert answer.box is not None
         x, y, wide, high = answer.box
         tone, size = colour_of(answer.expression), width / 32
-        over = y - 0.5 * size if y > 1.6 * size else y + high + 1.2 * size
+        over = y - 0.7 * size if y > 1.8 * size else y + high + 1.4 * size
         marks += (
             f'<rect x="{x}" y="{y}" width="{wide}" height="{high}" rx="{size / 2:.0f}" stroke="{tone}"'
             f' stroke-width="{width / 200:.1f}"/>'
             f'<text x="{x}" y="{over:.0f}" font-size="{size:.0f}" fill="{ink_on(tone)}"'
-            f' stroke="{tone}" stroke-width="{size / 3:.1f}">{escape(answer.label)}</text>'
+            f' stroke="{tone}" stroke-width="{0.8 * size:.1f}">{escape(answer.label)}</text>'
         )
     box = f'viewBox="0 0 {width} {height}" preserveAspectRatio="xMidYMid meet"'
     return f'<svg {box} aria-hidden="true">{marks}</svg>'
