@@ -119,11 +119,6 @@ def _choose_split(
     return chosen, ", ".join(strangers)
 
 
-def _split_rows(split: Split) -> tuple[np.ndarray, ...]:
-    """Rows of each of `_PARTS`."""
-    return split.train, split.validation, split.test
-
-
 def _rows(dataset: FaceDataset, usage: str, split: Split | None) -> tuple[str, np.ndarray]:
     """The name and rows of what is to be evaluated.
 
@@ -144,7 +139,7 @@ def _rows(dataset: FaceDataset, usage: str, split: Split | None) -> tuple[str, n
         name, rows = usage, dataset.rows(usage)
     elif split:
         place = _PARTS.index(usage)
-        name, rows = split.names[place], _split_rows(split)[place]
+        name, rows = split.names[place], (split.train, split.validation, split.test)[place]
     else:
         raise ConfigError(f"--usage is {usage!r}; required: one of {', '.join((*USAGES, 'all', *_PARTS))}")
     if not len(rows):
