@@ -15,6 +15,7 @@ from zoo.card import Card
 from zoo.data.batches import evaluation_batches
 from zoo.data.channels import Preprocess
 from zoo.models import load_model, resolve
+from zoo.training.device import full_precision
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -84,7 +85,7 @@ class Predictor:
     def _run(self, function: object, faces: np.ndarray, batch_size: int | None) -> np.ndarray:
         assert callable(function)
         parts: list[Tensor] = []
-        with torch.inference_mode():
+        with torch.inference_mode(), full_precision(self.device):
             for images in evaluation_batches(
                 faces, self.preprocess, device=self.device, batch_size=batch_size
             ):

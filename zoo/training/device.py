@@ -11,7 +11,14 @@ import torch
 
 from zoo.errors import DeviceError
 
-__all__ = ["autocast", "free_memory", "is_out_of_memory", "pick_device", "pick_precision"]
+__all__ = [
+    "autocast",
+    "free_memory",
+    "full_precision",
+    "is_out_of_memory",
+    "pick_device",
+    "pick_precision",
+]
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -51,11 +58,24 @@ def pick_precision(device: torch.device) -> torch.dtype:
     return torch.float32
 
 
-def autocast(device: torch.device, precision: torch.dtype) -> contextlib.AbstractContextManager[object]:
-    """Autocast to `precision`, or nothing for float32."""
+def autocast(
+    device: torch.device, precision: torch.dtype, *, cache: bool = True
+) -> contextlib.AbstractContextManager[object]:
+    """Autocast to `precision`, or nothing for float32.
+
+    Args:
+        cache: keep the weights that were cast until the end.
+    """
     if precision == torch.float32:
         return contextlib.nullcontext()
-    return torch.autocast(device.type, precision)
+    return torch.autocast(device.type, precision, cache_enabled=cache)
+
+
+def full_precision(device: torch.device) -> contextlib.AbstractContextManager[object]:
+    """Convolve in float32 as the CPU does; CUDA's default rounds the factors to the 10 bits of TF32."""
+    if device.type != "cuda":
+        return contextlib.nullcontext()
+    return torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

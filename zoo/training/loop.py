@@ -20,8 +20,9 @@ from zoo.data.dataset import FACE_SIZE, FaceDataset, Split
 from zoo.errors import ConfigError, first_line
 from zoo.networks import NetworkConfig, build
 from zoo.training.checkpoint import load_checkpoint, save_checkpoint
-from zoo.training.device import autocast, pick_precision
+from zoo.training.device import autocast, is_out_of_memory, pick_precision
 from zoo.training.evaluate import measure
+from zoo.training.graphs import record_training
 from zoo.training.optimization import Plateau, PlateauState, WeightAverage, make_optimizer
 from zoo.training.pretrained import Start
 from zoo.training.recipe import Recipe, learning_rate_factor, resolution, resolutions
@@ -65,6 +66,7 @@ class Trainer:
         checkpoint: where to keep the state after every epoch; a matching checkpoint there is resumed.
         precision: None picks what suits the device.
         start: weights to begin with instead of a fresh initialisation.
+        graphs: on a CUDA device, launch the kernels of a pass together (`zoo.training.graphs`).
 
     Raises:
         ConfigError: the config or the teacher doesn't fit the data set, the network takes no smaller faces
@@ -83,6 +85,7 @@ class Trainer:
         checkpoint: Path | None = None,
         precision: torch.dtype | None = None,
         start: Start | None = None,
+        graphs: bool = True,
     ) -> None:
         if config.classes != len(dataset.classes):
             raise ConfigError(
@@ -104,6 +107,8 @@ class Trainer:
             network.load_state_dict(start.weights)
         self.network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._average = WeightAverage(self.network, recipe.average) if recipe.average else None
+        self._graphs = graphs and device.type == "cuda"
+        self._forwards: dict[int, Callable[[Tensor], Tensor]] = {}
         self._batches = TrainingBatches(
             dataset,
             split.train,
@@ -286,9 +291,10 @@ class Trainer:
         self, number: int, on_step: Callable[[int, int], bool] | None
     ) -> tuple[float, float, float, bool]:
         """One epoch: its last learning rate, mean loss, accuracy, was it cut. Waits for the device once."""
-        recipe, network = self.recipe, self.network
+        recipe = self.recipe
+        self.network.train()
+        forward = self._forward(resolution(recipe, number))
         torch.manual_seed((recipe.seed * 1_000_003 + number) % (1 << 62))
-        network.train()
         loss_sum = torch.zeros((), device=self.device)
         right = torch.zeros((), device=self.device, dtype=torch.int64)
         blend = np.random.default_rng((recipe.seed, number))
@@ -309,8 +315,7 @@ class Trainer:
                 share = float(blend.beta(recipe.mixup, recipe.mixup))
                 images = torch.lerp(images.flip(0), images, share)
                 aims = torch.lerp(aims.flip(0), aims, share)
-            with autocast(self.device, self._precision):
-                logits = network(images).float()
+            logits = forward(images)
             loss = nn.functional.cross_entropy(
                 logits, aims, weight=self._class_weights, label_smoothing=recipe.label_smoothing
             )
@@ -326,6 +331,28 @@ class Trainer:
                 break
         steps = step + 1
         return rate, float(loss_sum) / steps, int(right) / (steps * self._batches.batch_size), cut
+
+    def _forward(self, size: int) -> Callable[[Tensor], Tensor]:
+        """From training images of so many pixels a side, float (B, C, size, size), to logits in float32."""
+        if size not in self._forwards:
+            self._forwards[size] = self._recorded(size) or self._launch
+        return self._forwards[size]
+
+    def _launch(self, images: Tensor) -> Tensor:
+        with autocast(self.device, self._precision):
+            return self.network(images).float()
+
+    def _recorded(self, size: int) -> Callable[[Tensor], Tensor] | None:
+        if not self._graphs:
+            return None
+        shape = (self._batches.batch_size, len(self.config.channels), size, size)
+        images = torch.zeros(shape, device=self.device).contiguous(memory_format=torch.channels_last)
+        try:
+            return record_training(self.network, images, self._precision)
+        except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise
+            return None
 
     def _require_small_faces(self) -> None:
         start, reason = self.recipe.start_resolution, ""

@@ -10,6 +10,7 @@ from zoo.data.dataset import FaceDataset, Split
 from zoo.errors import ConfigError
 from zoo.models import load_model, resolve
 from zoo.training.device import autocast
+from zoo.training.graphs import Recording
 from zoo.training.pretrained import learned_apart, split_options
 
 __all__ = ["Teacher"]
@@ -40,6 +41,7 @@ class Teacher:
     ) -> None:
         self._device, self._precision = device, precision
         self._models = []
+        self._recording: Recording | None = None
         self.digests: list[str] = []
         self.soft_labels = False
         for name in names.split("+"):
@@ -68,10 +70,17 @@ class Teacher:
             faces: float (N, 48, 48), 0–255, on the device.
 
         Returns:
-            float32 (N, classes), rows summing to 1.
+            float32 (N, classes), rows summing to 1; on a CUDA device the next call overwrites them.
         """
+        if self._device.type != "cuda":
+            return self._answer(faces)
+        if self._recording is None:
+            self._recording = Recording(self._answer, faces)
+        return self._recording(faces)
+
+    def _answer(self, faces: Tensor) -> Tensor:
         answers = []
-        with torch.no_grad(), autocast(self._device, self._precision):
+        with torch.no_grad(), autocast(self._device, self._precision, cache=False):
             for network, preprocess, temperature in self._models:
                 images = preprocess(faces).contiguous(memory_format=torch.channels_last)
                 answers.append(torch.softmax(network(images).float() / temperature, dim=1))
