@@ -60,6 +60,7 @@ class Card:
         history: one entry an epoch, fields of `EpochResult`.
         epoch: the epoch whose weights were kept.
         seconds: training time.
+        device: what it was trained on, see `zoo.training.device.device_name`; empty where nobody noted it.
         versions: of Python and the libraries.
         study, trial: where the search found it, or None.
         note: one sentence on what the model is.
@@ -90,6 +91,7 @@ class Card:
     note: str = ""
     intended_use: str = INTENDED_USE
     limits: str = ""
+    device: str = ""
     weights_sha256: str = field(default="")
 
     def __post_init__(self) -> None:
@@ -160,8 +162,11 @@ def read_card(kind: type[_Kind], path: Path, *, savers: str) -> _Kind:
         raise WeightsError(f"{path}: the card was altered since it was saved; required: the card as saved")
     del values["format"]
     declared = typing.get_type_hints(kind)
-    if set(values) != set(declared):
-        odd = ", ".join(sorted(set(values) ^ set(declared)))
+    fields = dataclasses.fields(kind)  # type: ignore[arg-type]
+    # Cards of earlier versions lack fields that were added with a default.
+    required = {entry.name for entry in fields if entry.default is dataclasses.MISSING}
+    if not required <= set(values) <= set(declared):
+        odd = ", ".join(sorted((required - set(values)) | (set(values) - set(declared))))
         raise WeightsError(f"{path}: fields {odd} are missing or unknown; required: the card as saved")
     for name, value in values.items():
         if typing.get_origin(declared[name]) is tuple and isinstance(value, list):

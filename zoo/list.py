@@ -72,7 +72,7 @@ def list_networks(extra: Path | None = None) -> tuple[list[dict[str, Any]], list
         card that can't be read.
     """
     from zoo.card import Card
-    from zoo.models import CARD, CARDS, SHIPPED, available
+    from zoo.models import CARD, SHIPPED, available, large_cards
     from zoo.networks import Cost, count, named, names
     from zoo.networks.figures import PUBLISHED_FIGURES
     from zoo.networks.siamese import SIAMESE
@@ -83,8 +83,13 @@ def list_networks(extra: Path | None = None) -> tuple[list[dict[str, Any]], list
     cards: dict[Path, Card] = {}
     troubles = []
     saved = available(extra)
-    shipped = [path for name in costs for path in (SHIPPED / name / CARD, CARDS / f"{name}.json")]
-    for path in [*(folder / CARD for folder in saved.values()), *filter(Path.is_file, shipped)]:
+    large = large_cards()
+    shipped = [SHIPPED / name / CARD for name in costs]
+    for path in [
+        *(folder / CARD for folder in saved.values()),
+        *filter(Path.is_file, shipped),
+        *large.values(),
+    ]:
         if path not in cards:
             try:
                 cards[path] = Card.load(path)
@@ -97,14 +102,14 @@ def list_networks(extra: Path | None = None) -> tuple[list[dict[str, Any]], list
     published = {
         name: path
         for path, card in reversed(cards.items())  # a model of one's own comes first
-        if is_published(name := path.stem if path.parent == CARDS else path.parent.name, card)
+        if is_published(name := path.parent.name if path.name == CARD else path.stem, card)
     }
 
     def entry(name: str, cost: Cost, path: Path | None) -> dict[str, Any]:
         reported = PUBLISHED_FIGURES.get(name) if path is None or path == published.get(name) else None
         card = cards[path] if path else None
         weights = None
-        if path and path.parent != CARDS:
+        if path and path.name == CARD:
             weights = "shipped" if path.is_relative_to(SHIPPED) else str(path.parent)
         recipe = {} if name in SIAMESE else card.recipe if card else vars(recipe_for(name))
         # A pass back costs two forward, and a multiply–accumulate is two operations.
@@ -121,8 +126,8 @@ def list_networks(extra: Path | None = None) -> tuple[list[dict[str, Any]], list
 
     order = [*PUBLISHED_FIGURES, *(name for name in costs if name not in PUBLISHED_FIGURES)]
     networks = [entry(name, costs[name], published.get(name)) for name in order if name in costs]
-    for name, folder in saved.items():
-        path = folder / CARD
+    others = {name: path for name, path in large.items() if name not in saved}
+    for name, path in [*((name, folder / CARD) for name, folder in saved.items()), *others.items()]:
         if path in cards and published.get(name) != path:
             networks.append(entry(name, Cost(cards[path].parameters, cards[path].macs), path))
     return networks, troubles
@@ -139,6 +144,7 @@ def _ours(card: Any) -> dict[str, Any]:
         "data": card.data["name"],
         "drawn": card.data["drawn"],
         "seconds": card.seconds,
+        "device": card.device,
         "teacher": card.recipe.get("teacher") or None,
     }
 
@@ -160,11 +166,12 @@ def _scoreboard(networks: Sequence[dict[str, Any]]) -> list[str]:
         if ours:
             taught = " and ".join(f"`{name}`" for name in (ours["teacher"] or "").split("+") if name)
             disgust = ours["recall"].get("disgust")
+            machine = "" if "thread" in ours["device"] or not ours["device"] else f" ({ours['device']})"
             cells += [
                 "{:.4f} ({:.4f}–{:.4f})".format(ours["accuracy"], *ours["accuracy_interval"]),
                 f"{ours['macro_f1']:.3f}",
                 f"{disgust:.3f}" if disgust is not None else "",
-                f"{ours['seconds'] / 60:.0f} min" + (f", taught by {taught}" if taught else ""),
+                f"{ours['seconds'] / 60:.0f} min{machine}" + (f", taught by {taught}" if taught else ""),
             ]
         else:
             cost = f", {pflop:.2g} PFLOP" if pflop else ""

@@ -17,7 +17,6 @@ from zoo.errors import ConfigError, WeightsError
 
 __all__ = [
     "CARD",
-    "CARDS",
     "COMPARISON_CARD",
     "MODELS",
     "SHIPPED",
@@ -25,6 +24,7 @@ __all__ = [
     "available",
     "is_ensemble",
     "join_models",
+    "large_cards",
     "load_part",
     "load_model",
     "require_free",
@@ -37,9 +37,7 @@ CARD = "card.json"
 COMPARISON_CARD = "comparison.json"
 WEIGHTS = "weights.safetensors"
 SHIPPED = Path(__file__).parent / "weights"
-# NAME.json each: cards of networks that were trained and measured like those that ship, with weights that are
-# too large to.
-CARDS = Path(__file__).parent / "cards"
+_CARDS = Path(__file__).parent / "cards"
 MODELS = Path("models")
 
 
@@ -55,6 +53,11 @@ def available(extra: Path | None = None) -> dict[str, Path]:
     return found
 
 
+def large_cards() -> dict[str, Path]:
+    """The cards, by name, of networks that were trained like those that ship, with weights too large to."""
+    return {path.stem: path for path in sorted(_CARDS.glob("*.json"))}
+
+
 def resolve(name_or_folder: str | Path, *, extra: Path | None = None) -> Path:
     """The folder of a model, by name or by path.
 
@@ -68,7 +71,7 @@ def resolve(name_or_folder: str | Path, *, extra: Path | None = None) -> Path:
     if str(name_or_folder) in models:
         return models[str(name_or_folder)]
     known = ", ".join(models) or "none yet"
-    large = (CARDS / f"{name_or_folder}.json").is_file()
+    large = str(name_or_folder) in large_cards()
     hint = f" (its weights are too large to ship; python -m zoo.train {name_or_folder} trains it)"
     raise WeightsError(
         f"model {str(name_or_folder)!r} is not a saved model{hint if large else ''}; required: a folder with "

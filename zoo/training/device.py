@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import platform
 import sys
 
 import torch
@@ -13,6 +14,7 @@ from zoo.errors import DeviceError
 
 __all__ = [
     "autocast",
+    "device_name",
     "free_memory",
     "full_precision",
     "is_out_of_memory",
@@ -41,6 +43,17 @@ def pick_device(name: str = "auto") -> torch.device:
     if kind == "mps" and not torch.backends.mps.is_available():
         raise DeviceError("device 'mps' does not exist on this machine")
     return torch.device(name)
+
+
+def device_name(device: torch.device) -> str:
+    """Of a GPU its name, of a CPU its own and how many threads torch has on it."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type == "mps":
+        return "GPU of an Apple processor"
+    threads = torch.get_num_threads()
+    name = torch.cpu.get_capabilities().get("cpu_name") or platform.processor() or platform.machine()
+    return f"{threads} {'thread' if threads == 1 else 'threads'} of {name}"
 
 
 def pick_precision(device: torch.device) -> torch.dtype:

@@ -18,6 +18,7 @@ from zoo.data.dataset import FaceDataset, Split
 from zoo.models import save_model
 from zoo.networks import count
 from zoo.predictor import Predictor
+from zoo.training.device import device_name
 from zoo.training.evaluate import fit_temperature, measure, unsure_threshold
 from zoo.training.loop import Trainer
 from zoo.training.report import write_report
@@ -74,6 +75,7 @@ def save_trained(
         history=[asdict(result) for result in trainer.history],
         epoch=trainer.best.epoch,
         seconds=round(trainer.seconds, 1),
+        device=device_name(trainer.device),
         versions=versions(),
         study=study,
         trial=trial,

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from zoo.card import Card
 from zoo.errors import ConfigError, WeightsError
-from zoo.models import CARD, available, is_ensemble, resolve
+from zoo.models import CARD, available, is_ensemble, large_cards, resolve
 from zoo.networks import NetworkConfig, config_from_json, named, names
 from zoo.training.recipe import Recipe
 from zoo.training.recipes import fine_tuning, recipe_for
@@ -23,10 +23,11 @@ def choose_network(name: str) -> tuple[str, NetworkConfig, Recipe | None]:
     """The network that a name stands for.
 
     Args:
-        name: of a published network or a saved model, a saved model's folder, or a JSON file with a config.
+        name: of a published network, a saved model, or one too large to ship; a saved model's folder; or a
+            JSON file with a config.
 
     Returns:
-        What a model of it is to be called, its config, and the recipe that a saved model brings along.
+        What a model of it is to be called, its config, and the recipe that a card brings along.
 
     Raises:
         ConfigError: the name stands for nothing, or the file holds no config.
@@ -35,6 +36,10 @@ def choose_network(name: str) -> tuple[str, NetworkConfig, Recipe | None]:
         return name, named(name), None
     if name.endswith(".json"):
         return Path(name).stem, config_from_json(_read_json(Path(name))), None
+    large = large_cards()
+    if name in large and name not in available():
+        card = Card.load(large[name])
+        return name, config_from_json(card.config), Recipe.from_json(card.recipe)
     try:
         folder = resolve(name)
     except WeightsError:
