@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from search.run import _default_epochs
+from search.run import _default_epochs, _default_macs
 from search.settings import StudySettings, parse_count, parse_seconds
 from tests.search.synthetic import settings
 from zoo.errors import ConfigError
@@ -64,3 +64,20 @@ def test_differences_name_both_values_but_not_the_name_of_the_same_data() -> Non
 )
 def test_trials_of_a_short_search_have_fewer_epochs(drawn: bool, timeout: float | None, epochs: int) -> None:
     assert _default_epochs(drawn, timeout) == epochs
+
+
+@pytest.mark.parametrize(
+    ("drawn", "device", "timeout", "most"),
+    [
+        (False, "cpu", None, 100_000_000),
+        (False, "cpu", 3600.0, 60_000_000),
+        (False, "cpu", 60.0, 20_000_000),
+        (False, "cpu", 8 * 3600.0, 100_000_000),
+        (False, "cuda", 3600.0, None),
+        (True, "cpu", 3600.0, 3_000_000),
+    ],
+)
+def test_a_short_search_on_a_cpu_is_of_small_networks(
+    drawn: bool, device: str, timeout: float | None, most: int | None
+) -> None:
+    assert _default_macs(drawn, device, timeout) == most
