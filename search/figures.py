@@ -13,7 +13,16 @@ from plotly.subplots import make_subplots
 from search.analysis import basis_of, importances, pareto_front, rank_correlations, sampled, savings
 from search.findings import duration, said_basis
 from search.table import StudyTable, words_of
-from search.views import COLOURS, axis_of, best_so_far, lanes, shown_parameters, survivors, thin
+from search.views import (
+    COLOURS,
+    axis_of,
+    best_so_far,
+    hours_worked,
+    lanes,
+    shown_parameters,
+    survivors,
+    thin,
+)
 from zoo.training.pictures import BLUE, GRAY, GRID, INK, ORANGE
 
 __all__ = ["FIGURES", "pareto", "ranks", "time_by_outcome"]
@@ -235,18 +244,22 @@ def timeline(table: StudyTable) -> go.Figure | None:
     lane = lanes(rows)
     some = rows.loc[rows.seconds.nlargest(_MOST_POINTS).index]
     shown = "" if len(some) == len(rows) else f", the longest {len(some):,} of them drawn"
-    figure = _figure(f"Timeline of {len(rows):,} trials{shown}", "", "trials at once")
+    hours, pauses = hours_worked(rows)
+    axis = "hours, without the pauses at the dashed lines" if pauses else "hours"
+    figure = _figure(f"Timeline of {len(rows):,} trials{shown}", axis, "trials at once")
     for outcome, colour in COLOURS.items():
         part = some[some.outcome == outcome]
         if len(part):
             figure.add_bar(
-                base=part.started.dt.strftime("%Y-%m-%dT%H:%M:%S").tolist(), y=_list(lane[part.index]),
-                x=[round(seconds * 1000) for seconds in part.seconds], orientation="h", name=outcome,
+                base=_list(hours[part.index]), y=_list(lane[part.index]),
+                x=_list(part.seconds / 3600), orientation="h", name=outcome,
                 marker={"color": colour, "line": {"width": 0}}, text=_hover(part), hoverinfo="text",
                 textposition="none",
             )  # fmt: skip
-    figure.update_layout(barmode="overlay", height=200 + 24 * min(20, int(lane.max()) + 1))
-    return figure.update_xaxes(type="date").update_yaxes(showticklabels=False)
+    for hour in pauses:
+        figure.add_vline(hour, line={"color": GRAY, "dash": "dash", "width": 1})
+    figure.update_layout(barmode="overlay", height=240 + 24 * min(20, int(lane.max()) + 1))
+    return figure.update_yaxes(showticklabels=False)
 
 
 def _figure(title: str, x: str, y: str, *, percent: bool = False) -> go.Figure:

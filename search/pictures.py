@@ -10,13 +10,21 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import LinearSegmentedColormap, Normalize
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 
 from search.analysis import basis_of, importances, pareto_front, rank_correlations, sampled, savings
 from search.findings import duration, said_basis
 from search.table import StudyTable, words_of
-from search.views import COLOURS, axis_of, best_so_far, lanes, shown_parameters, survivors, thin
+from search.views import (
+    COLOURS,
+    axis_of,
+    best_so_far,
+    hours_worked,
+    lanes,
+    shown_parameters,
+    survivors,
+    thin,
+)
 from zoo.training.pictures import BLUE, GRAY, GRID, INK, ORANGE, new_figure, save_figure
 
 __all__ = ["PICTURES", "draw"]
@@ -298,11 +306,10 @@ def _timeline(table: StudyTable, path: Path) -> bool:
     lane = lanes(rows)
     figure = new_figure(10, min(8.0, 1.6 + 0.28 * (lane.max() + 1)))
     axes = figure.subplots()
-    origin = np.datetime64("1970-01-01T00:00:00")
-    start = (rows.started.to_numpy() - origin) / np.timedelta64(1, "D")
-    length = (rows.ended - rows.started).dt.total_seconds() / 86400
+    start, pauses = hours_worked(rows)
+    length = (rows.ended - rows.started).dt.total_seconds() / 3600
     # At least a pixel, else most of thousands of bars vanish.
-    length = length.clip(lower=(start.max() - start.min()) / 1000)
+    length = length.clip(lower=start.max() / 1000)
     for place, (outcome, colour) in enumerate(COLOURS.items()):
         chosen = (rows.outcome == outcome).to_numpy()
         if chosen.any():
@@ -313,17 +320,17 @@ def _timeline(table: StudyTable, path: Path) -> bool:
                 height=0.8,
                 color=colour,
                 edgecolor="white",
-                lw=0.4 if len(rows) < 1000 else 0.0,
+                lw=0.25 if len(rows) < 500 else 0.0,
                 label=outcome,
                 zorder=len(COLOURS) - place,
             )
-    locator = AutoDateLocator()
-    axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    for hour in pauses:
+        axes.axvline(hour, color=GRAY, lw=1.0, ls=(0, (2, 2)), zorder=len(COLOURS) + 1)
+    axes.set_xlabel("hours, without the pauses at the dashed lines" if pauses else "hours")
     axes.set_yticks([])
     axes.set_ylabel("trials at once")
     axes.set_title(f"Timeline: {len(rows):,} trials, at most {lane.max() + 1} at once")
-    axes.legend(frameon=False, ncols=6, loc="upper center", bbox_to_anchor=(0.5, -0.12))
+    axes.legend(frameon=False, ncols=6, loc="upper center", bbox_to_anchor=(0.5, -0.3))
     save_figure(figure, path)
     return True
 

@@ -18,6 +18,7 @@ __all__ = [
     "ParameterAxis",
     "axis_of",
     "best_so_far",
+    "hours_worked",
     "lanes",
     "shown_parameters",
     "survivors",
@@ -34,6 +35,8 @@ COLOURS = {
     "running": GREEN,
 }
 """Of each outcome, in every picture."""
+
+_PAUSE_SECONDS = 600
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,23 @@ def lanes(rows: pd.DataFrame) -> pd.Series:
         lane[int(str(number))] = place
         heapq.heappush(busy, (row.ended, place))
     return pd.Series(lane, dtype=int)
+
+
+def hours_worked(rows: pd.DataFrame) -> tuple[pd.Series, list[float]]:
+    """When each trial began, in hours without the pauses of ten minutes or more in which none ran.
+
+    Args:
+        rows: at least one; they have `started` and `ended`.
+
+    Returns:
+        The hours by trial, from 0; and those at which pauses are left out.
+    """
+    ordered = rows.sort_values("started")
+    pauses = (ordered.started - ordered.ended.cummax().shift()).dt.total_seconds()
+    left_out = pauses.where(pauses >= _PAUSE_SECONDS, 0.0)
+    passed = (ordered.started - ordered.started.iloc[0]).dt.total_seconds()
+    hours = (passed - left_out.cumsum()) / 3600
+    return hours.reindex(rows.index), hours[left_out > 0].tolist()
 
 
 def shown_parameters(table: StudyTable, basis: Basis, most: int, *, common: bool = False) -> list[str]:

@@ -95,14 +95,10 @@ def _choose_split(
         ConfigError: nothing was asked for, and the models were trained on different splits of these data.
     """
     from zoo.data.split import make_split
-    from zoo.training.pretrained import learned_apart, own_split
+    from zoo.training.pretrained import is_related, learned_apart, own_split
 
     cards = [predictor.card for predictor in predictors]
-    trained = [
-        card
-        for card in cards
-        if card.data["fingerprint"] == dataset.fingerprint or card.data["name"] == dataset.name
-    ]
+    trained = [card for card in cards if is_related(card.data, dataset)]
     asked = kind is not None or seed is not None
     if trained and not asked:
         own = trained[0].data["split"]

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import optuna
+import pandas as pd
 import pytest
 from optuna.artifacts import ArtifactMeta
 from optuna.storages import InMemoryStorage
@@ -39,7 +40,7 @@ from search.pictures import PICTURES
 from search.report import main, print_summary, write_pictures
 from search.storage import Places, StudyError
 from search.table import StudyTable, words_of
-from search.views import lanes, survivors, thin
+from search.views import hours_worked, lanes, survivors, thin
 from tests.search.synthetic import settings, synthetic_study
 
 MIXED = ("enqueued", "complete", "complete", "complete", "complete", "pruned", "over", "duplicate", "failed")
@@ -163,6 +164,20 @@ def test_lanes_part_trials_that_run_at_once(table: StudyTable) -> None:
     for _, part in rows.groupby(lane):
         ordered = part.sort_values("started")
         assert (ordered.started.iloc[1:].to_numpy() >= ordered.ended.iloc[:-1].to_numpy()).all()
+
+
+def test_hours_leave_out_pauses_but_not_the_time_between_trials() -> None:
+    minutes = {4: (0, 30), 1: (10, 20), 2: (35, 45), 9: (105, 110), 3: (106, 120)}
+    began = pd.Timestamp("2026-01-01")
+    rows = pd.DataFrame(
+        {
+            "started": {n: began + pd.Timedelta(minutes=a) for n, (a, _) in minutes.items()},
+            "ended": {n: began + pd.Timedelta(minutes=b) for n, (_, b) in minutes.items()},
+        }
+    )
+    hours, pauses = hours_worked(rows)
+    assert (hours * 60).round(6).to_dict() == {4: 0, 1: 10, 2: 35, 9: 45, 3: 46}
+    assert pauses == pytest.approx([45 / 60])
 
 
 def test_thin_keeps_the_best_and_the_order(table: StudyTable) -> None:

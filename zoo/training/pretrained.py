@@ -14,7 +14,7 @@ from zoo.errors import ConfigError
 from zoo.models import is_ensemble, load_model, resolve
 from zoo.networks import NetworkConfig, build
 
-__all__ = ["Start", "learned_apart", "own_split", "saved_start", "split_options"]
+__all__ = ["Start", "is_related", "learned_apart", "own_split", "saved_start", "split_options"]
 
 _PUBLIC_TEST = 3589  # faces of FER2013's
 
@@ -56,11 +56,19 @@ def learned_apart(data: dict[str, Any], dataset: FaceDataset, split: Split) -> b
         same = own["digest"] == dataset.digest(split.validation)
     else:
         same = equal_data and (named or (own["kind"], own["seed"]) == (split.kind, split.seed))
-    related = equal_data or data["name"] == dataset.name
-    apart = True if same else False if related else None
+    apart = True if same else False if is_related(data, dataset) else None
     before = data.get("pretrained", {}).get("data")
     earlier = learned_apart(before, dataset, split) if before else True
     return False if False in (apart, earlier) else None if None in (apart, earlier) else True
+
+
+def is_related(data: dict[str, Any], dataset: FaceDataset) -> bool:
+    """Whether a saved model learned from these data, or from data of their name, which may be a part of them.
+
+    Args:
+        data: the field of the model's card.
+    """
+    return data["fingerprint"] == dataset.fingerprint or data["name"] == dataset.name
 
 
 def split_options(kind: str, seed: int, part: str) -> str:
