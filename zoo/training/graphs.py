@@ -13,15 +13,18 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from zoo.training.device import autocast
+from zoo.training.device import autocast, is_out_of_memory
 
-__all__ = ["Recording", "record_training"]
+__all__ = ["Forward", "recorded", "recorded_training"]
 
 _WARMUPS = 3
 
 
-class _Forward(nn.Module):
-    """A network within autocast; without the cache of autocast, whose casts would outlive a recording."""
+class Forward(nn.Module):
+    """Images, float (N, C, H, W) → logits of a network, float32 (N, classes), computed within autocast.
+
+    Without the cache of autocast, as its casts would outlive a recording.
+    """
 
     def __init__(self, network: nn.Module, device: torch.device, precision: torch.dtype) -> None:
         super().__init__()
@@ -33,66 +36,76 @@ class _Forward(nn.Module):
             return self.network(images).float()
 
 
-def record_training(network: nn.Module, images: Tensor, precision: torch.dtype) -> nn.Module:
-    """A module that passes images forward, and gradients back, in one launch each.
+def recorded_training(forward: Forward, images: Tensor) -> nn.Module:
+    """A network that passes images forward, and gradients back, in one launch each.
 
     The recording leaves weights and statistics as they were. Dropout draws anew at every launch, from
     CUDA's default generator.
 
     Args:
-        network: in training mode, on a CUDA device.
-        images: float (N, C, H, W) there; the module takes images of this shape and layout only.
+        forward: in training mode, on a CUDA device; not to be used any more.
+        images: on that device; what is returned takes images of this shape and layout only.
 
     Returns:
-        A module from such images to logits, float32 (N, classes).
+        What does the same as `forward`; itself where it can't be recorded.
 
     Raises:
-        RuntimeError: the network can't be recorded, or the device has no memory left.
+        RuntimeError: the device has no memory left.
     """
-    statistics = [(buffer, buffer.clone()) for buffer in network.buffers()]
+    statistics = [(buffer, buffer.clone()) for buffer in forward.buffers()]
     # Recordings are made on a stream of their own, which is what torch warns of at the first replay.
     torch.autograd.graph.set_warn_on_accumulate_grad_stream_mismatch(False)
     try:
-        forward = _Forward(network, images.device, precision)
-        with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", message="Attempting to run cuBLAS, but there was no current CUDA"
-            )
-            recorded = torch.cuda.make_graphed_callables(
+        with torch.cuda.device(images.device), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Attempting to run cuBLAS, but there was no current")
+            launched = torch.cuda.make_graphed_callables(
                 forward, (images.clone(),), num_warmup_iters=_WARMUPS, allow_unused_input=True
             )
-        assert isinstance(recorded, nn.Module)
-        return recorded
+        assert isinstance(launched, nn.Module)
+        return launched
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
+        return forward
     finally:
         for buffer, value in statistics:
             buffer.copy_(value)
 
 
-class Recording:
-    """What a function without gradients makes of a tensor of one shape, in one launch.
+def recorded(function: Callable[[Tensor], Tensor], sample: Tensor) -> Callable[[Tensor], Tensor]:
+    """A function without gradients as one launch, whose answer the next call overwrites.
 
     Args:
         function: works on the device alone.
-        sample: a CUDA tensor of the shape and layout that it will be called with.
+        sample: of the shape and layout that it will be called with.
+
+    Returns:
+        What does the same as `function`; itself off CUDA devices, and where it can't be recorded.
 
     Raises:
-        RuntimeError: the function can't be recorded, or the device has no memory left.
+        RuntimeError: the device has no memory left.
     """
+    if sample.device.type != "cuda":
+        return function
+    given, graph = sample.clone(), torch.cuda.CUDAGraph()
+    try:
+        with torch.cuda.device(sample.device):
+            side = torch.cuda.Stream()
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):
+                for _ in range(_WARMUPS):
+                    function(given)
+            torch.cuda.current_stream().wait_stream(side)
+            with torch.cuda.graph(graph):
+                answer = function(given)
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
+        return function
 
-    def __init__(self, function: Callable[[Tensor], Tensor], sample: Tensor) -> None:
-        self._input = sample.clone()
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(_WARMUPS):
-                function(self._input)
-        torch.cuda.current_stream().wait_stream(side)
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
-            self._output = function(self._input)
+    def launch(tensor: Tensor) -> Tensor:
+        given.copy_(tensor)
+        graph.replay()
+        return answer
 
-    def __call__(self, tensor: Tensor) -> Tensor:
-        """The answer, which the next call overwrites."""
-        self._input.copy_(tensor)
-        self._graph.replay()
-        return self._output
+    return launch

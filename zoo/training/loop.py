@@ -20,9 +20,9 @@ from zoo.data.dataset import FACE_SIZE, FaceDataset, Split
 from zoo.errors import ConfigError, first_line
 from zoo.networks import NetworkConfig, build
 from zoo.training.checkpoint import load_checkpoint, save_checkpoint
-from zoo.training.device import autocast, is_out_of_memory, pick_precision
+from zoo.training.device import autocast, pick_precision
 from zoo.training.evaluate import measure
-from zoo.training.graphs import record_training
+from zoo.training.graphs import Forward, recorded_training
 from zoo.training.optimization import Plateau, PlateauState, WeightAverage, make_optimizer
 from zoo.training.pretrained import Start
 from zoo.training.recipe import Recipe, learning_rate_factor, resolution, resolutions
@@ -108,7 +108,7 @@ class Trainer:
         self.network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._average = WeightAverage(self.network, recipe.average) if recipe.average else None
         self._graphs = graphs and device.type == "cuda"
-        self._forwards: dict[int, Callable[[Tensor], Tensor]] = {}
+        self._forwards: dict[int, nn.Module] = {}
         self._batches = TrainingBatches(
             dataset,
             split.train,
@@ -332,27 +332,14 @@ class Trainer:
         steps = step + 1
         return rate, float(loss_sum) / steps, int(right) / (steps * self._batches.batch_size), cut
 
-    def _forward(self, size: int) -> Callable[[Tensor], Tensor]:
+    def _forward(self, size: int) -> nn.Module:
         """From training images of so many pixels a side, float (B, C, size, size), to logits in float32."""
         if size not in self._forwards:
-            self._forwards[size] = self._recorded(size) or self._launch
+            forward = Forward(self.network, self.device, self._precision)
+            shape = (self._batches.batch_size, len(self.config.channels), size, size)
+            images = torch.zeros(shape, device=self.device).contiguous(memory_format=torch.channels_last)
+            self._forwards[size] = recorded_training(forward, images) if self._graphs else forward
         return self._forwards[size]
-
-    def _launch(self, images: Tensor) -> Tensor:
-        with autocast(self.device, self._precision):
-            return self.network(images).float()
-
-    def _recorded(self, size: int) -> Callable[[Tensor], Tensor] | None:
-        if not self._graphs:
-            return None
-        shape = (self._batches.batch_size, len(self.config.channels), size, size)
-        images = torch.zeros(shape, device=self.device).contiguous(memory_format=torch.channels_last)
-        try:
-            return record_training(self.network, images, self._precision)
-        except RuntimeError as error:
-            if is_out_of_memory(error):
-                raise
-            return None
 
     def _require_small_faces(self) -> None:
         start, reason = self.recipe.start_resolution, ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -10,7 +12,7 @@ from zoo.data.dataset import FaceDataset, Split
 from zoo.errors import ConfigError
 from zoo.models import load_model, resolve
 from zoo.training.device import autocast
-from zoo.training.graphs import Recording
+from zoo.training.graphs import recorded
 from zoo.training.pretrained import learned_apart, split_options
 
 __all__ = ["Teacher"]
@@ -41,7 +43,7 @@ class Teacher:
     ) -> None:
         self._device, self._precision = device, precision
         self._models = []
-        self._recording: Recording | None = None
+        self._launch: Callable[[Tensor], Tensor] | None = None
         self.digests: list[str] = []
         self.soft_labels = False
         for name in names.split("+"):
@@ -72,11 +74,9 @@ class Teacher:
         Returns:
             float32 (N, classes), rows summing to 1; on a CUDA device the next call overwrites them.
         """
-        if self._device.type != "cuda":
-            return self._answer(faces)
-        if self._recording is None:
-            self._recording = Recording(self._answer, faces)
-        return self._recording(faces)
+        if self._launch is None:
+            self._launch = recorded(self._answer, faces)
+        return self._launch(faces)
 
     def _answer(self, faces: Tensor) -> Tensor:
         answers = []

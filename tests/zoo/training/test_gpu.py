@@ -19,7 +19,7 @@ from zoo.networks import NetworkConfig, named
 from zoo.networks.blocks import Conv2d
 from zoo.predictor import Predictor
 from zoo.training.fit import save_trained
-from zoo.training.graphs import Recording, record_training
+from zoo.training.graphs import Forward, recorded, recorded_training
 from zoo.training.loop import EpochResult, Trainer
 from zoo.training.recipe import OPTIMIZERS, Recipe
 from zoo.training.session import plain_errors
@@ -106,13 +106,15 @@ def test_a_recording_leaves_the_statistics_and_follows_the_weights() -> None:
     model = _trainer(config=SURE).network.train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     images = torch.randn(32, 1, 48, 48, device="cuda").contiguous(memory_format=torch.channels_last)
-    recorded = record_training(model, images, torch.float32)
+    forward = Forward(model, images.device, torch.float32)
+    launched = recorded_training(forward, images)
+    assert "forward" in vars(launched)  # torch puts the launch there
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-    first = recorded(images).detach().clone()
+    first = launched(images).detach().clone()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(1.5)
-    second = recorded(images).detach().clone()
+    second = launched(images).detach().clone()
     torch.testing.assert_close(second, model(images).detach(), rtol=1e-3, atol=1e-3)
     assert not torch.allclose(first, second)
 
@@ -135,12 +137,15 @@ def test_channels_of_zeros_change_no_answer(channels: int) -> None:
 
 def test_a_recorded_function_answers_as_the_function() -> None:
     matrix = torch.randn(16, 4, device="cuda")
-    recording = Recording(
-        lambda faces: torch.softmax(faces @ matrix, dim=1), torch.zeros(8, 16, device="cuda")
-    )
+
+    def answer(faces: torch.Tensor) -> torch.Tensor:
+        return torch.softmax(faces @ matrix, dim=1)
+
+    launched = recorded(answer, torch.zeros(8, 16, device="cuda"))
+    assert launched is not answer
     for _ in range(3):
         faces = torch.randn(8, 16, device="cuda")
-        torch.testing.assert_close(recording(faces), torch.softmax(faces @ matrix, dim=1))
+        torch.testing.assert_close(launched(faces), answer(faces))
 
 
 @pytest.mark.parametrize(
