@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -123,12 +124,22 @@ def _pareto(table: StudyTable, path: Path) -> bool:
         axes.scatter(
             known.macs, known.accuracy, s=80, facecolor="none", edgecolor=INK, lw=1, label="starting point"
         )
-    for number, row in front.tail(12).iterrows():
-        name = row.network if isinstance(row.network, str) else str(number)
+    width = max(rows.macs.max() / rows.macs.min(), 1.1)
+    labelled: list[float] = []
+    for number, row in front.sort_values("accuracy", ascending=False).head(12).iterrows():
+        place = math.log(row.macs, width)
+        if number in known.index or any(abs(place - other) < 0.04 for other in labelled):
+            continue
+        labelled.append(place)
         axes.annotate(
-            name, (row.macs, row.accuracy), (0, 7), textcoords="offset points", ha="center", fontsize=8
+            str(number),
+            (row.macs, row.accuracy),
+            (0, 7),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8,
         )
-    for _, row in known[~known.index.isin(front.index)].iterrows():
+    for _, row in known.iterrows():
         axes.annotate(
             row.network,
             (row.macs, row.accuracy),
@@ -139,9 +150,9 @@ def _pareto(table: StudyTable, path: Path) -> bool:
         )
     limit = table.settings.max_macs
     if limit:
-        axes.axvline(limit, color=GRAY, ls="--", lw=1, label="limit")
+        axes.axvline(limit, color=GRAY, ls="--", lw=1, label=f"limit, {limit / 1e6:g} M")
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if width > 12 else (1, 1.5, 2, 3, 4, 6)))
     axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set(xlabel="multiply–accumulates", ylabel="validation accuracy")
