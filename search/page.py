@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import textwrap
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -71,10 +72,18 @@ def study_note(table: StudyTable, places: Places) -> str:
         "",
         "### Go on",
         "",
-        *(f"    {line}" for line in commands(table, places)),
+        *(f"    {line}" for command in commands(table, places) for line in _broken(command)),
         "",
     ]
     return "\n".join(lines)
+
+
+def _broken(command: str) -> list[str]:
+    """A command in lines that a shell reads as one; a longer one would make the dashboard's page too wide."""
+    lines = textwrap.wrap(
+        command, 100, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+    )
+    return [f"{line} \\" for line in lines[:-1]] + lines[-1:]
 
 
 def commands(table: StudyTable, places: Places) -> list[str]:

@@ -432,6 +432,11 @@ def test_page_has_a_note_and_small_plots() -> None:
         attributes[f"dashboard:note_str:{place}"]
         for place in range(sum(key.startswith("dashboard:note_str:") for key in attributes))
     )
+    # The dashboard's page is as wide as the widest line of code.
+    shown = [line[4:] for line in note.splitlines() if line.startswith("    ")]
+    assert max(map(len, shown)) < 105
+    told = " ".join(" ".join(shown).replace("\\", "").split())
+    assert told == " ".join(commands(StudyTable.of(study), Places.of("faces")))
 
 
 def test_commands_reproduce_the_settings_without_the_password() -> None:
