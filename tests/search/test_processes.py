@@ -128,7 +128,8 @@ def test_without_a_connection_the_reason_is_printed(capsys: pytest.CaptureFixtur
 
 @pytest.mark.parametrize(("workers", "number"), [("1", 1), ("3", 3), ("auto", None)])
 def test_workers_are_planned(workers: str, number: int | None) -> None:
-    assert plan_workers(workers, "cpu") == (number or os.cpu_count())
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    assert plan_workers(workers, "cpu") == (number or usable)
 
 
 @pytest.mark.parametrize("workers", ["0", "-1", "two", "", "1.5"])
