@@ -59,7 +59,8 @@ class Trainer:
     """Trains one network on the training rows of a split and validates it after every epoch.
 
     The order, the augmentation and the dropout of an epoch follow from the recipe's seed and the epoch's
-    number alone, so a run resumed from a checkpoint gives the same numbers as one never interrupted.
+    number alone, so a run resumed from a checkpoint gives the same numbers as one never interrupted, on a
+    GPU as far as its kernels repeat themselves.
 
     Args:
         config: its `classes` must be those of the data set.
