@@ -15,6 +15,7 @@ from search.findings import duration, said_basis
 from search.table import StudyTable, words_of
 from search.views import (
     COLOURS,
+    HOURS_WITHOUT_PAUSES,
     axis_of,
     best_so_far,
     hours_worked,
@@ -245,7 +246,7 @@ def timeline(table: StudyTable) -> go.Figure | None:
     some = rows.loc[rows.seconds.nlargest(_MOST_POINTS).index]
     shown = "" if len(some) == len(rows) else f", the longest {len(some):,} of them drawn"
     hours, pauses = hours_worked(rows)
-    axis = "hours, without the pauses at the dashed lines" if pauses else "hours"
+    axis = HOURS_WITHOUT_PAUSES if pauses else "hours"
     figure = _figure(f"Timeline of {len(rows):,} trials{shown}", axis, "trials at once")
     for outcome, colour in COLOURS.items():
         part = some[some.outcome == outcome]

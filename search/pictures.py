@@ -18,6 +18,7 @@ from search.findings import duration, said_basis
 from search.table import StudyTable, words_of
 from search.views import (
     COLOURS,
+    HOURS_WITHOUT_PAUSES,
     axis_of,
     best_so_far,
     hours_worked,
@@ -124,36 +125,27 @@ def _pareto(table: StudyTable, path: Path) -> bool:
         axes.scatter(
             known.macs, known.accuracy, s=80, facecolor="none", edgecolor=INK, lw=1, label="starting point"
         )
+
+    def label(text: str, row: pd.Series, points: float) -> None:
+        place = (row.macs, row.accuracy)
+        axes.annotate(text, place, (0, points), textcoords="offset points", ha="center", fontsize=8)
+
     width = max(rows.macs.max() / rows.macs.min(), 1.1)
     labelled: list[float] = []
     for number, row in front.sort_values("accuracy", ascending=False).head(12).iterrows():
         place = math.log(row.macs, width)
-        if number in known.index or any(abs(place - other) < 0.04 for other in labelled):
-            continue
-        labelled.append(place)
-        axes.annotate(
-            str(number),
-            (row.macs, row.accuracy),
-            (0, 7),
-            textcoords="offset points",
-            ha="center",
-            fontsize=8,
-        )
+        if number not in known.index and all(abs(place - other) >= 0.04 for other in labelled):
+            labelled.append(place)
+            label(str(number), row, 7)
     for _, row in known.iterrows():
-        axes.annotate(
-            row.network,
-            (row.macs, row.accuracy),
-            (0, -14),
-            textcoords="offset points",
-            ha="center",
-            fontsize=8,
-        )
+        label(row.network, row, -14)
+    amounts = EngFormatter(sep=" ")
     limit = table.settings.max_macs
     if limit:
-        axes.axvline(limit, color=GRAY, ls="--", lw=1, label=f"limit, {limit / 1e6:g} M")
+        axes.axvline(limit, color=GRAY, ls="--", lw=1, label=f"limit, {amounts(limit)}")
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if width > 12 else (1, 1.5, 2, 3, 4, 6)))
-    axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
+    axes.xaxis.set_major_formatter(amounts)
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set(xlabel="multiply–accumulates", ylabel="validation accuracy")
     axes.set_title(
@@ -337,7 +329,7 @@ def _timeline(table: StudyTable, path: Path) -> bool:
             )
     for hour in pauses:
         axes.axvline(hour, color=GRAY, lw=1.0, ls=(0, (2, 2)), zorder=len(COLOURS) + 1)
-    axes.set_xlabel("hours, without the pauses at the dashed lines" if pauses else "hours")
+    axes.set_xlabel(HOURS_WITHOUT_PAUSES if pauses else "hours")
     axes.set_yticks([])
     axes.set_ylabel("trials at once")
     axes.set_title(f"Timeline: {len(rows):,} trials, at most {lane.max() + 1} at once")

@@ -294,12 +294,12 @@ class Trainer:
         """One epoch: its last learning rate, mean loss, accuracy, was it cut. Waits for the device once."""
         recipe = self.recipe
         self.network.train()
-        forward = self._forward(resolution(recipe, number))
+        size = resolution(recipe, number)
+        forward = self._forward(size)
         torch.manual_seed((recipe.seed * 1_000_003 + number) % (1 << 62))
         loss_sum = torch.zeros((), device=self.device)
         right = torch.zeros((), device=self.device, dtype=torch.int64)
         blend = np.random.default_rng((recipe.seed, number))
-        size = resolution(recipe, number)
         rate, step, cut = 0.0, 0, False
         for step, (images, targets) in enumerate(self._batches.epoch(number)):
             progress = number + step / self._batches.count
