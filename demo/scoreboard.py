@@ -60,7 +60,7 @@ def model_page(entry: Entry) -> str:
         "calibration error": f"{score['ece']:.1%} as trained, {score['ece_calibrated']:.1%} as shown",
         "called unsure below": f"{card.unsure_below:.0%}",
         "trained": f"{f'{card.epoch} epochs kept of {len(card.history)}, ' if card.history else ''}"
-        f"{card.seconds / 60:.0f} minutes",
+        f"{card.seconds / 60:.0f} minutes{f' on {card.device}' if card.device else ''}",
     }
     if card.study:
         facts["found by"] = f"study {card.study}, trial {card.trial}"

@@ -23,10 +23,6 @@ __all__ = ["Crew", "plan_devices", "plan_workers"]
 # So many deaths within this time mean that something is wrong that a new process doesn't mend.
 _MOST_DEATHS, _DEATH_SECONDS = 10, 300
 
-# glibc gives large blocks back to the system at once and then pays for their pages again in every step of a
-# training on a CPU; it is to keep them.
-_MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 33)}
-
 
 def plan_workers(workers: str, device: str) -> int:
     """How many workers `--workers` means; `auto` is one for each GPU, or on a CPU one for each core.
@@ -91,7 +87,6 @@ class Crew:
         self._processes: dict[int, tuple[BaseProcess, Any, Connection]] = {}
         self._deaths: list[float] = []
         self._most_deaths, self._deaths_of = most_deaths, dict.fromkeys(range(len(tasks)), 0)
-        os.environ.update({name: os.environ.get(name, value) for name, value in _MALLOC.items()})
         for number, task in enumerate(tasks):
             self._start(number, task)
 

@@ -275,8 +275,5 @@ class _Snapshot:
     ) -> list[Any]:
         return [trial for trial in self._trials if states is None or trial.state in states]
 
-    def get_trials(self, deepcopy: bool = True, states: Container[TrialState] | None = None) -> list[Any]:
-        return self._get_trials(deepcopy, states)
-
     def __getattr__(self, name: str) -> Any:
         return getattr(self._study, name)

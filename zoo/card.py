@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,7 @@ INTENDED_USE = (
 )
 
 _FORMAT = 1
+_CPU_THREADS = re.compile(r"\d+ threads? of ")  # as `device_name` begins for a CPU
 _FER2013_LIMITS = (
     "The labels say how a face looks to annotators, not what a person feels. People agree on about two "
     "thirds of FER2013's labels; its faces were collected by web search and are not balanced by age, skin "
@@ -102,6 +104,11 @@ class Card:
     def accuracy(self) -> float:
         """Accuracy on the validation part."""
         return float(self.metrics[self.validation]["accuracy"])
+
+    @property
+    def gpu(self) -> str:
+        """Name of the GPU that trained it; empty where that was a CPU or nobody noted it."""
+        return "" if _CPU_THREADS.match(self.device) else self.device
 
     def save(self, path: Path) -> None:
         """Write the card to `path`; see `write_card`."""

@@ -68,11 +68,11 @@ def list_networks(extra: Path | None = None) -> tuple[list[dict[str, Any]], list
     Returns:
         One entry a network: `name`, `parameters`, `macs`, `training_pflop` (10¹⁵ operations of its tuned
         recipe on FER2013, None where there is none), `published` and `ours` (figures, or None), `weights`
-        (`shipped`, the folder, or None, also where they were too large to ship); and one sentence for each
+        (`shipped`, the folder, or None, also where they don't ship); and one sentence for each
         card that can't be read.
     """
     from zoo.card import Card
-    from zoo.models import CARD, SHIPPED, available, large_cards
+    from zoo.models import CARD, SHIPPED, available, cards_alone
     from zoo.networks import Cost, count, named, names
     from zoo.networks.figures import PUBLISHED_FIGURES
     from zoo.networks.siamese import SIAMESE
@@ -83,12 +83,12 @@ def list_networks(extra: Path | None = None) -> tuple[list[dict[str, Any]], list
     cards: dict[Path, Card] = {}
     troubles = []
     saved = available(extra)
-    large = large_cards()
+    alone = cards_alone()
     shipped = [SHIPPED / name / CARD for name in costs]
     for path in [
         *(folder / CARD for folder in saved.values()),
         *filter(Path.is_file, shipped),
-        *large.values(),
+        *alone.values(),
     ]:
         if path not in cards:
             try:
@@ -126,7 +126,7 @@ def list_networks(extra: Path | None = None) -> tuple[list[dict[str, Any]], list
 
     order = [*PUBLISHED_FIGURES, *(name for name in costs if name not in PUBLISHED_FIGURES)]
     networks = [entry(name, costs[name], published.get(name)) for name in order if name in costs]
-    others = {name: path for name, path in large.items() if name not in saved}
+    others = {name: path for name, path in alone.items() if name not in saved}
     for name, path in [*((name, folder / CARD) for name, folder in saved.items()), *others.items()]:
         if path in cards and published.get(name) != path:
             networks.append(entry(name, Cost(cards[path].parameters, cards[path].macs), path))
@@ -145,6 +145,7 @@ def _ours(card: Any) -> dict[str, Any]:
         "drawn": card.data["drawn"],
         "seconds": card.seconds,
         "device": card.device,
+        "gpu": card.gpu,
         "teacher": card.recipe.get("teacher") or None,
     }
 
@@ -166,7 +167,7 @@ def _scoreboard(networks: Sequence[dict[str, Any]]) -> list[str]:
         if ours:
             taught = " and ".join(f"`{name}`" for name in (ours["teacher"] or "").split("+") if name)
             disgust = ours["recall"].get("disgust")
-            machine = "" if "thread" in ours["device"] or not ours["device"] else f" ({ours['device']})"
+            machine = f" ({ours['gpu']})" if ours["gpu"] else ""
             cells += [
                 "{:.4f} ({:.4f}–{:.4f})".format(ours["accuracy"], *ours["accuracy_interval"]),
                 f"{ours['macro_f1']:.3f}",

@@ -24,7 +24,7 @@ __all__ = [
     "available",
     "is_ensemble",
     "join_models",
-    "large_cards",
+    "cards_alone",
     "load_part",
     "load_model",
     "require_free",
@@ -53,8 +53,8 @@ def available(extra: Path | None = None) -> dict[str, Path]:
     return found
 
 
-def large_cards() -> dict[str, Path]:
-    """The cards, by name, of networks that were trained like those that ship, with weights too large to."""
+def cards_alone() -> dict[str, Path]:
+    """The cards, by name, of trained networks whose weights don't ship."""
     return {path.stem: path for path in sorted(_CARDS.glob("*.json"))}
 
 
@@ -71,10 +71,10 @@ def resolve(name_or_folder: str | Path, *, extra: Path | None = None) -> Path:
     if str(name_or_folder) in models:
         return models[str(name_or_folder)]
     known = ", ".join(models) or "none yet"
-    large = str(name_or_folder) in large_cards()
-    hint = f" (its weights are too large to ship; python -m zoo.train {name_or_folder} trains it)"
+    alone = str(name_or_folder) in cards_alone()
+    hint = f" (its weights don't ship; python -m zoo.train {name_or_folder} trains it)"
     raise WeightsError(
-        f"model {str(name_or_folder)!r} is not a saved model{hint if large else ''}; required: a folder with "
+        f"model {str(name_or_folder)!r} is not a saved model{hint if alone else ''}; required: a folder with "
         f"{CARD}, or one of: {known}"
     )
 

@@ -17,11 +17,11 @@ from tests.benchmarks.measure import Figure
 
 __all__ = ["measure"]
 
-_TRIALS = 20
+_TRIALS = 14
 
 
 def measure(data: Path | None) -> list[Figure]:
-    """Ratio of the wall times of a study of 20 short trials without pruning, start-up included.
+    """Ratio of the wall times of a study of 14 short trials without pruning, start-up included.
 
     The first study's trials are the second's queue. One worker trains with as many threads as there are
     cores.

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from tests.saved_models import train_small
@@ -21,9 +22,10 @@ from zoo.card import Card, write_card
 from zoo.data.drawn import draw_faces
 from zoo.errors import WeightsError
 from zoo.list import list_networks
-from zoo.models import CARD, SHIPPED, WEIGHTS, available, large_cards, load_model, resolve, save_model
+from zoo.models import CARD, SHIPPED, WEIGHTS, available, cards_alone, load_model, resolve, save_model
 from zoo.networks import config_from_json
 from zoo.predictor import Predictor
+from zoo.training.device import device_name
 from zoo.training.options import choose_network
 
 
@@ -154,6 +156,19 @@ def test_a_card_from_before_a_field_was_added_is_read(model: Path) -> None:
     assert Card.load(model / CARD) == dataclasses.replace(card, device="")
 
 
+@pytest.mark.parametrize(
+    ("device", "gpu"),
+    [("", ""), ("1 thread of AMD EPYC", ""), ("16 threads of x86_64", ""), ("NVIDIA H100", "NVIDIA H100")],
+)
+def test_a_card_tells_a_gpu_from_a_cpu(model: Path, device: str, gpu: str) -> None:
+    assert dataclasses.replace(Card.load(model / CARD), device=device).gpu == gpu
+
+
+def test_the_device_at_hand_is_no_gpu_if_it_is_a_cpu(model: Path) -> None:
+    name = device_name(torch.device("cpu"))
+    assert dataclasses.replace(Card.load(model / CARD), device=name).gpu == ""
+
+
 def test_missing_weights_are_named(model: Path) -> None:
     (model / WEIGHTS).unlink()
     with pytest.raises(WeightsError, match=f"{model / WEIGHTS}: no weights there"):
@@ -224,8 +239,8 @@ def test_more_views_answer_alike_for_a_face_and_its_mirror_image(saved: Path) ->
     assert not np.allclose(straight, predictor.logits(faces), atol=1e-3)
 
 
-def test_networks_too_large_to_ship_have_a_card_and_a_hint() -> None:
-    cards = large_cards()
+def test_networks_that_do_not_ship_have_a_card_and_a_hint() -> None:
+    cards = cards_alone()
     assert cards
     networks = list_networks()[0]
     for name, path in cards.items():
@@ -234,5 +249,5 @@ def test_networks_too_large_to_ship_have_a_card_and_a_hint() -> None:
         assert own["weights"] is None and own["ours"]["accuracy"] == card.accuracy
         assert choose_network(name)[:2] == (name, config_from_json(card.config))
         assert not (SHIPPED / name).exists()
-        with pytest.raises(WeightsError, match=f"too large to ship; python -m zoo.train {name} trains"):
+        with pytest.raises(WeightsError, match=f"weights don't ship; python -m zoo.train {name} trains"):
             resolve(name)

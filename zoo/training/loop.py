@@ -20,7 +20,7 @@ from zoo.data.dataset import FACE_SIZE, FaceDataset, Split
 from zoo.errors import ConfigError, first_line
 from zoo.networks import NetworkConfig, build
 from zoo.training.checkpoint import load_checkpoint, save_checkpoint
-from zoo.training.device import autocast, pick_precision
+from zoo.training.device import autocast, keep_freed_memory, pick_precision
 from zoo.training.evaluate import measure
 from zoo.training.graphs import Forward, recorded_training
 from zoo.training.optimization import Plateau, PlateauState, WeightAverage, make_optimizer
@@ -93,6 +93,8 @@ class Trainer:
                 f"classes is {config.classes}; required: {len(dataset.classes)}, as {dataset.name} has"
             )
         self.config, self.recipe, self.device = config, recipe, device
+        if device.type == "cpu":
+            keep_freed_memory()
         self.mean, self.std = channel_statistics(dataset.faces[split.train], config.channels)
         self.preprocess = Preprocess(config.channels, self.mean, self.std).to(device)
         self.origin = start.origin if start else None

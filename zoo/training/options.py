@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from zoo.card import Card
 from zoo.errors import ConfigError, WeightsError
-from zoo.models import CARD, available, is_ensemble, large_cards, resolve
+from zoo.models import CARD, available, cards_alone, is_ensemble, resolve
 from zoo.networks import NetworkConfig, config_from_json, named, names
 from zoo.training.recipe import Recipe
 from zoo.training.recipes import fine_tuning, recipe_for
@@ -23,7 +23,7 @@ def choose_network(name: str) -> tuple[str, NetworkConfig, Recipe | None]:
     """The network that a name stands for.
 
     Args:
-        name: of a published network, a saved model, or one too large to ship; a saved model's folder; or a
+        name: of a published network, a saved model, or one that doesn't ship; a saved model's folder; or a
             JSON file with a config.
 
     Returns:
@@ -36,9 +36,9 @@ def choose_network(name: str) -> tuple[str, NetworkConfig, Recipe | None]:
         return name, named(name), None
     if name.endswith(".json"):
         return Path(name).stem, config_from_json(_read_json(Path(name))), None
-    large = large_cards()
-    if name in large and name not in available():
-        card = Card.load(large[name])
+    alone = cards_alone()
+    if name in alone and name not in available():
+        card = Card.load(alone[name])
         return name, config_from_json(card.config), Recipe.from_json(card.recipe)
     try:
         folder = resolve(name)

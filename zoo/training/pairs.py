@@ -22,7 +22,7 @@ from zoo.data.pairs import MARGIN, Pairs, Triplets
 from zoo.errors import ConfigError
 from zoo.networks.comparison import ComparisonNetwork
 from zoo.training.checkpoint import load_checkpoint, save_checkpoint
-from zoo.training.device import autocast, pick_precision
+from zoo.training.device import autocast, keep_freed_memory, pick_precision
 from zoo.training.embed import backbone_features, embed_faces
 from zoo.training.loop import DivergedError
 from zoo.training.optimization import Plateau, PlateauState, WeightAverage, make_optimizer
@@ -95,6 +95,8 @@ class PairTrainer:
     ) -> None:
         check_objective(objective, data, recipe.batch_size)
         self.recipe, self.objective, self.data, self.device = recipe, objective, data, device
+        if device.type == "cpu":
+            keep_freed_memory()
         self.preprocess = preprocess.to(device)
         self.network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.history: list[PairEpoch] = []

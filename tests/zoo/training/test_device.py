@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import psutil
@@ -62,3 +63,26 @@ def test_freed_memory_goes_back_to_the_system() -> None:
     before = process.memory_info().rss
     free_memory(torch.device("cpu"))
     assert process.memory_info().rss < before - 100_000_000 and last[0] == ord("x")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's malloc is Linux's")
+def test_freed_memory_is_kept_for_the_next_step_until_it_is_given_back() -> None:
+    # For a process of its own, as it holds for the whole process.
+    program = """
+import psutil, torch
+from zoo.training.device import free_memory, keep_freed_memory
+
+def resident(keep):
+    if keep:
+        keep_freed_memory()
+    block = torch.ones(50_000_000)
+    del block
+    return psutil.Process().memory_info().rss
+
+least = resident(keep=False)
+kept = resident(keep=True)
+free_memory(torch.device("cpu"))
+print(kept - least > 150e6, psutil.Process().memory_info().rss - least < 50e6)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "True"]
