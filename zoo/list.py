@@ -68,8 +68,8 @@ def list_networks(extra: Path | None = None) -> tuple[list[dict[str, Any]], list
     Returns:
         One entry a network: `name`, `parameters`, `macs`, `training_pflop` (10¹⁵ operations of its tuned
         recipe on FER2013, None where there is none), `published` and `ours` (figures, or None), `weights`
-        (`shipped`, the folder, or None, also where they don't ship); and one sentence for each
-        card that can't be read.
+        (`shipped`, the folder, or None, also where they don't ship); and one sentence for each card that
+        can't be read.
     """
     from zoo.card import Card
     from zoo.models import CARD, SHIPPED, available, cards_alone

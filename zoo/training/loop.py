@@ -93,8 +93,7 @@ class Trainer:
                 f"classes is {config.classes}; required: {len(dataset.classes)}, as {dataset.name} has"
             )
         self.config, self.recipe, self.device = config, recipe, device
-        if device.type == "cpu":
-            keep_freed_memory()
+        keep_freed_memory(device)
         self.mean, self.std = channel_statistics(dataset.faces[split.train], config.channels)
         self.preprocess = Preprocess(config.channels, self.mean, self.std).to(device)
         self.origin = start.origin if start else None

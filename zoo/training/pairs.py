@@ -95,8 +95,7 @@ class PairTrainer:
     ) -> None:
         check_objective(objective, data, recipe.batch_size)
         self.recipe, self.objective, self.data, self.device = recipe, objective, data, device
-        if device.type == "cpu":
-            keep_freed_memory()
+        keep_freed_memory(device)
         self.preprocess = preprocess.to(device)
         self.network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.history: list[PairEpoch] = []

@@ -74,7 +74,7 @@ from zoo.training.device import free_memory, keep_freed_memory
 
 def resident(keep):
     if keep:
-        keep_freed_memory()
+        keep_freed_memory(torch.device("cpu"))
     block = torch.ones(50_000_000)
     del block
     return psutil.Process().memory_info().rss
