@@ -80,7 +80,7 @@ def test_it_is_a_model_like_any_other(place: Path) -> None:
     listed = {network["name"]: network for network in list_networks()[0]}
     assert listed["both"]["training_pflop"] is None and listed["both"]["ours"]["part"] == "PublicTest"
     teacher = Teacher("both", DATASET, SPLIT, device=CPU, precision=torch.float32)
-    taught = teacher.probabilities(torch.from_numpy(FACES).float())
+    taught = teacher.probabilities(torch.from_numpy(FACES).float(), 0)
     np.testing.assert_allclose(taught, Predictor.load("both").probabilities(FACES), atol=1e-5)
     library = Library.open()
     entry = library.entries["both"]

@@ -309,7 +309,8 @@ class Trainer:
                 group["lr"] = rate
             aims = targets
             if self._teacher:
-                taught = self._teacher.probabilities(self.preprocess.faces(images))
+                turn = number * self._batches.count + step
+                taught = self._teacher.probabilities(self.preprocess.faces(images), turn)
                 aims = torch.lerp(aims, taught, recipe.teacher_share)
             if size < FACE_SIZE:
                 images = nn.functional.interpolate(images, size, mode="bilinear", antialias=True)

@@ -44,8 +44,8 @@ class Recipe:
         patience: stop after so many epochs without a better validation accuracy; None never stops early.
         keep: `best` restores the epoch of the best validation accuracy, `last` keeps the last one.
         soft_labels: use annotators' votes as targets where the data set has them.
-        teacher: saved models, names or folders joined by `+`, whose mean answer is part of the target; empty
-            for none.
+        teacher: saved models, names or folders joined by `+`, which answer in turn as part of the
+            target; empty for none.
         teacher_share: of the target, where there are teachers; the rest is the label.
         start_resolution: pixels a side at which training begins; it grows in steps of 8 to the 48 of the
             faces, and so early epochs cost less (progressive resizing, arXiv:2104.00298). See `resolution`.

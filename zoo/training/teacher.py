@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoo.data.channels import Preprocess
 from zoo.data.dataset import FaceDataset, Split
@@ -19,9 +20,10 @@ __all__ = ["Teacher"]
 
 
 class Teacher:
-    """The mean calibrated probability of saved models (distillation, arXiv:1503.02531).
+    """The calibrated probabilities of saved models, one a batch in turn (distillation, arXiv:1503.02531).
 
-    A teacher sees the same augmented faces as the network that learns from it (arXiv:2106.05237).
+    The loss is linear in its targets, so that turns teach the mean of all, at the cost of one. A teacher sees
+    the same augmented faces as the network that learns from it (arXiv:2106.05237).
 
     Args:
         names: names or folders of saved models, joined by `+`.
@@ -42,8 +44,8 @@ class Teacher:
         precision: torch.dtype,
     ) -> None:
         self._device, self._precision = device, precision
-        self._models = []
-        self._launch: Callable[[Tensor], Tensor] | None = None
+        self._answers: list[Callable[[Tensor], Tensor]] = []
+        self._launches: dict[int, Callable[[Tensor], Tensor]] = {}
         self.digests: list[str] = []
         self.soft_labels = False
         for name in names.split("+"):
@@ -61,27 +63,28 @@ class Teacher:
                 )
             preprocess = Preprocess(card.channels, card.mean, card.std).to(device)
             network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-            self._models.append((network, preprocess, card.temperature))
+            self._answers.append(partial(self._answer, network, preprocess, card.temperature))
             self.digests.append(card.weights_sha256)
             self.soft_labels = self.soft_labels or bool(card.data.get("soft_labels"))
 
-    def probabilities(self, faces: Tensor) -> Tensor:
-        """What the teachers answer on average.
+    def probabilities(self, faces: Tensor, turn: int) -> Tensor:
+        """What the teacher answers whose turn it is.
 
         Args:
             faces: float (N, 48, 48), 0–255, on the device.
+            turn: of the batch, counted over all epochs.
 
         Returns:
-            float32 (N, classes), rows summing to 1; on a CUDA device the next call overwrites them.
+            float32 (N, classes), rows summing to 1; on a CUDA device a later call overwrites them.
         """
-        if self._launch is None:
-            self._launch = recorded(self._answer, faces)
-        return self._launch(faces)
+        place = turn % len(self._answers)
+        if place not in self._launches:
+            self._launches[place] = recorded(self._answers[place], faces)
+        return self._launches[place](faces)
 
-    def _answer(self, faces: Tensor) -> Tensor:
-        answers = []
+    def _answer(
+        self, network: nn.Module, preprocess: Preprocess, temperature: float, faces: Tensor
+    ) -> Tensor:
         with torch.no_grad(), autocast(self._device, self._precision, cache=False):
-            for network, preprocess, temperature in self._models:
-                images = preprocess(faces).contiguous(memory_format=torch.channels_last)
-                answers.append(torch.softmax(network(images).float() / temperature, dim=1))
-        return torch.stack(answers).mean(dim=0)
+            images = preprocess(faces).contiguous(memory_format=torch.channels_last)
+            return torch.softmax(network(images).float() / temperature, dim=1)

@@ -41,12 +41,14 @@ def make(names: str, *, split: Split = SPLIT, classes: tuple[str, ...] = DATASET
     return Teacher(names, dataset, split, device=CPU, precision=torch.float32)
 
 
-def test_teachers_answer_as_the_saved_models_do(teacher: Path, tmp_path: Path) -> None:
+def test_teachers_answer_in_turn_as_the_saved_models_do(teacher: Path, tmp_path: Path) -> None:
     other = save(tmp_path / "other", replace(RECIPE, epochs=1, seed=1))
     faces = DATASET.faces[:9]
     expected = [Predictor.load(folder).probabilities(faces) for folder in (teacher, other)]
-    answers = make(f"{teacher}+{other}").probabilities(torch.from_numpy(faces).float())
-    np.testing.assert_allclose(answers.numpy(), np.mean(expected, axis=0), atol=1e-5)
+    teachers = make(f"{teacher}+{other}")
+    for turn in range(4):
+        answers = teachers.probabilities(torch.from_numpy(faces).float(), turn)
+        np.testing.assert_allclose(answers.numpy(), expected[turn % 2], atol=1e-5)
 
 
 def test_faces_come_back_from_their_images() -> None:
