@@ -103,8 +103,8 @@ class Savings:
 def basis_of(table: StudyTable) -> Basis:
     """The final accuracies if enough trials have one, else those after the last epoch that most trials saw.
 
-    With halving a ninth of the trials are complete, and they are much alike: after the first rung there
-    are nine times as many to compare.
+    With halving a few of the trials are complete, and they are much alike: after an early rung there are
+    several times as many to compare.
     """
     complete, learned = table.complete, table.learned
     if len(complete) >= min(_ENOUGH_COMPLETE, 0.6 * len(learned)):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import hashlib
 import itertools
 import json
 import queue
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -156,9 +157,10 @@ def export_trials(
     """Train trials in full, `workers` at a time, and save each as `models/STUDY-trialN`.
 
     A model that is there already, of the same network, recipe, data and split, isn't trained again; beside
-    one that differs, the new one is saved as `models/STUDY-trialN-2`, and so on. With a deadline, which may
-    have shortened the schedule, a recipe is the same whatever its epochs. An interrupted training goes on
-    from its last epoch when the same is asked for again.
+    one that differs, or that another process is training, the new one is saved as `models/STUDY-trialN-2`,
+    and so on. With a deadline, a model whose schedule another one shortened isn't trained again unless it
+    now has twice the time. An interrupted training goes on from its last epoch when the same is asked for
+    again.
 
     Args:
         changes: of the recipe, `FIELD=VALUE`; see `zoo.training.options.changed`.
@@ -183,18 +185,21 @@ def export_trials(
     progress = multiprocessing.get_context("spawn").Queue()
     at_once = max(1, min(workers, len(trials)))
     rounds = [trials[start : start + at_once] for start in range(0, len(trials), at_once)]
-    timed = deadline is not None
-    folders = {
-        trial.number: _folder(models, places.name, trial, recipes[trial.number], settings, timed=timed)
-        for trial in trials
-    }
+    share = None if deadline is None else (deadline - time.time()) / max(1, len(rounds))
+    reservations = contextlib.ExitStack()
     failures: dict[int, str] = {}
     bar = progress_bar(console)
     bars = {
         number: bar.add_task(f"final training of trial {number}", total=recipe.epochs, status="")
         for number, recipe in recipes.items()
     }
-    with bar:
+    with reservations, bar:
+        folders = {
+            trial.number: reservations.enter_context(
+                _folder(models, places.name, trial, recipes[trial.number], settings, share)
+            )
+            for trial in trials
+        }
         for index, chosen in enumerate(rounds):
             missing = [trial for trial in chosen if not (folders[trial.number] / CARD).is_file()]
             until = None
@@ -261,22 +266,36 @@ def _final_recipe(trial: FrozenTrial, epochs: int, changes: Sequence[str]) -> Re
     return changed(recipe, changes)
 
 
+@contextlib.contextmanager
 def _folder(
-    models: Path, study: str, trial: FrozenTrial, recipe: Recipe, settings: StudySettings, *, timed: bool
-) -> Path:
-    """Where the same training has saved its model, or else the first folder without a model."""
-    from zoo.models import CARD
+    models: Path,
+    study: str,
+    trial: FrozenTrial,
+    recipe: Recipe,
+    settings: StudySettings,
+    seconds: float | None,
+) -> Iterator[Path]:
+    """Where the same training has saved its model, or else the first free folder, kept for this process."""
+    from zoo.errors import ConfigError
+    from zoo.models import CARD, reserved
 
     first = f"{study}-trial{trial.number}"
-    names = itertools.chain([first], (f"{first}-{number}" for number in itertools.count(2)))
-    return next(
-        models / name
-        for name in names
-        if not (card := models / name / CARD).is_file() or _saved(card, trial, recipe, settings, timed=timed)
-    )
+    with contextlib.ExitStack() as reservation:
+        for name in itertools.chain([first], (f"{first}-{number}" for number in itertools.count(2))):
+            folder = models / name
+            if not (folder / CARD).is_file():
+                with contextlib.suppress(ConfigError):
+                    reservation.enter_context(reserved(folder))
+                    break
+            elif _saved(folder / CARD, trial, recipe, settings, seconds):
+                break
+        yield folder
 
 
-def _saved(path: Path, trial: FrozenTrial, recipe: Recipe, settings: StudySettings, *, timed: bool) -> bool:
+def _saved(
+    path: Path, trial: FrozenTrial, recipe: Recipe, settings: StudySettings, seconds: float | None
+) -> bool:
+    """Whether a card is of the same training, or of one shortened by a time limit of the same order."""
     from zoo.card import Card
     from zoo.errors import WeightsError
     from zoo.training.recipe import Recipe
@@ -286,9 +305,11 @@ def _saved(path: Path, trial: FrozenTrial, recipe: Recipe, settings: StudySettin
     except WeightsError:
         return False
     split, used = card.data["split"], Recipe.from_json(card.recipe)
+    if seconds is not None and seconds < 2 * card.seconds:
+        used = dataclasses.replace(used, epochs=recipe.epochs)
     return (
         card.config == trial.user_attrs["config"]
-        and (dataclasses.replace(used, epochs=recipe.epochs) if timed else used) == recipe
+        and used == recipe
         and card.data["fingerprint"] == settings.fingerprint
         and (split["kind"], split["seed"]) == (settings.split_kind, settings.split_seed)
     )

@@ -44,7 +44,7 @@ def history(table: StudyTable) -> go.Figure | None:
             x=_list(part.index), y=_list(part.accuracy), mode="markers", name=outcome, text=_hover(part),
             marker={"color": COLOURS[outcome], "size": 7, "opacity": 0.75}, hoverinfo="text",
         )  # fmt: skip
-    known = rows[rows.network.notna()]
+    known = table.learned[table.learned.network.notna()]
     if len(known):
         figure.add_scattergl(
             x=_list(known.index), y=_list(known.accuracy), mode="markers", name="starting point",
@@ -93,7 +93,7 @@ def pareto(table: StudyTable, most: int = _MOST_POINTS) -> go.Figure | None:
         line={"shape": "hv", "color": ORANGE, "width": 1.5}, marker={"color": ORANGE, "size": 9},
         text=_hover(front), hoverinfo="text",
     )  # fmt: skip
-    known = some[some.network.notna()]
+    known = rows[rows.network.notna()]
     if len(known):
         figure.add_scatter(
             x=_list(known.macs), y=_list(known.accuracy), mode="markers+text", name="starting point",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import textwrap
 import warnings
@@ -23,6 +24,7 @@ __all__ = ["commands", "data_options", "next_commands", "save_page", "study_note
 
 # Figures are kept in pieces of two kilobytes in the storage, so a few hundred points are enough.
 _MOST_POINTS = 200
+_UNBROKEN = "\N{NO-BREAK SPACE}"
 
 
 def save_page(study: Study, places: Places) -> None:
@@ -80,9 +82,12 @@ def study_note(table: StudyTable, places: Places) -> str:
 
 def _broken(command: str) -> list[str]:
     """A command in lines that a shell reads as one; a longer one would make the dashboard's page too wide."""
+    # Within quotes, what breaks a line would become part of the value.
+    whole = re.sub(r"'[^']*'|\"[^\"]*\"", lambda quoted: quoted[0].replace(" ", _UNBROKEN), command)
     lines = textwrap.wrap(
-        command, 100, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+        whole, 100, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
     )
+    lines = [line.replace(_UNBROKEN, " ") for line in lines]
     return [f"{line} \\" for line in lines[:-1]] + lines[-1:]
 
 

@@ -66,7 +66,7 @@ def _history(table: StudyTable, path: Path) -> bool:
     for outcome, size, name in (("pruned", 14, "pruned, last accuracy"), ("complete", 26, "complete")):
         part = rows[rows.outcome == outcome]
         axes.scatter(part.index, part.accuracy, s=size, color=COLOURS[outcome], alpha=0.75, lw=0, label=name)
-    known = rows[rows.network.notna()]
+    known = table.learned[table.learned.network.notna()]
     if len(known):
         axes.scatter(
             known.index,

@@ -49,7 +49,7 @@ class StudySettings:
 
     def __post_init__(self) -> None:
         require(self.epochs >= 1, "epochs", self.epochs, "at least 1")
-        require(0 <= self.seed < 1 << 32, "seed", self.seed, f"0 to {(1 << 32) - 1}")
+        require(0 <= self.seed < 1 << 31, "seed", self.seed, f"0 to {(1 << 31) - 1}")
         require_choice("pruner", self.pruner, PRUNERS)
         for name in ("max_macs", "max_parameters"):
             value = getattr(self, name)

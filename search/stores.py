@@ -87,7 +87,9 @@ def artifacts_of(study: Study, places: Places) -> str:
 
 
 def stores_together(urls: Sequence[str], told: Callable[[str], None] | None = None) -> ArtifactStore | None:
-    """One store that reads from all these places and writes to the first; None without any that exists.
+    """One store that reads from all these places, and writes to the first; None without any that exists.
+
+    To write where the first can't be had raises a `StudyError`.
 
     Args:
         told: called with why a store can't be had, which is then left out.
@@ -104,7 +106,7 @@ def stores_together(urls: Sequence[str], told: Callable[[str], None] | None = No
             if told is None:
                 raise
             told(str(error))
-    return _Together(tuple(stores)) if stores else None
+    return _Together(tuple(stores), urls[0]) if stores else None
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,7 @@ class _Prefixed:
 @dataclass(frozen=True)
 class _Together:
     stores: tuple[ArtifactStore, ...]
+    first: str
 
     def open_reader(self, artifact_id: str) -> BinaryIO:
         for store in self.stores:
@@ -135,7 +138,7 @@ class _Together:
         raise ArtifactNotFound(f"artifact {artifact_id} is in none of {len(self.stores)} stores")
 
     def write(self, artifact_id: str, content_body: BinaryIO) -> None:
-        self.stores[0].write(artifact_id, content_body)
+        artifact_store(self.first).write(artifact_id, content_body)
 
     def remove(self, artifact_id: str) -> None:
         for store in self.stores:

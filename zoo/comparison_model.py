@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.card import is_fer2013, read_card, write_card
 from zoo.errors import ConfigError, WeightsError
-from zoo.models import COMPARISON_CARD, MODELS, SHIPPED, WEIGHTS, load_part
+from zoo.models import COMPARISON_CARD, MODELS, SHIPPED, load_part, misfit, read_weights, write_weights
 
 if TYPE_CHECKING:
     from zoo.networks.comparison import ComparisonNetwork
@@ -166,18 +164,12 @@ def save_comparison(folder: Path, network: ComparisonNetwork, card: ComparisonCa
 
     Weights that another model has, as the card says, aren't written.
     """
-    from safetensors.torch import save_file
-
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f"{WEIGHTS}.{os.getpid()}.tmp"
     own = {
-        name: value.cpu().contiguous()
+        name: value
         for name, value in network.state_dict().items()
         if not (card.backbone and name.startswith(_BACKBONE))
     }
-    save_file(own, temporary)
-    os.replace(temporary, folder / WEIGHTS)
-    card = dataclasses.replace(card, weights_sha256=_digest(folder / WEIGHTS))
+    card = dataclasses.replace(card, weights_sha256=write_weights(folder, own))
     card.save(folder / COMPARISON_CARD)
     return card
 
@@ -189,31 +181,16 @@ def load_comparison(folder: Path) -> tuple[ComparisonNetwork, ComparisonCard]:
         WeightsError: card or weights, or those of the backbone, are missing, altered, or don't fit each
             other.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     from zoo.networks.siamese import comparison_from_json
 
     card = ComparisonCard.load(folder / COMPARISON_CARD)
-    path = folder / WEIGHTS
-    if not path.is_file():
-        raise WeightsError(f"{path}: no weights there; required: the file that was saved with the card")
-    if _digest(path) != card.weights_sha256:
-        raise WeightsError(
-            f"{path}: the weights were altered since they were saved; required: the file as saved"
-        )
+    weights = read_weights(folder, card.weights_sha256)
     try:
         network = comparison_from_json(card.config).build()
-        weights = load_file(path)
         if card.backbone:
             backbone, _ = load_part(folder, card.backbone["name"], card.backbone["weights_sha256"])
             weights |= {f"{_BACKBONE}{name}": value for name, value in backbone.state_dict().items()}
         network.load_state_dict(weights)
-    except (AttributeError, ConfigError, RuntimeError, SafetensorError, TypeError) as error:
-        raise WeightsError(f"{path}: the weights don't fit the card's network ({error})") from None
+    except (AttributeError, ConfigError, RuntimeError, TypeError) as error:
+        raise misfit(folder, error) from None
     return network.eval(), card
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from zoo.card import Card
 from zoo.errors import ConfigError, WeightsError
@@ -23,14 +25,19 @@ __all__ = [
     "WEIGHTS",
     "available",
     "cards_alone",
+    "file_digest",
     "is_ensemble",
     "join_models",
     "load_part",
     "load_model",
+    "misfit",
+    "read_weights",
     "require_free",
+    "reserved",
     "resolve",
     "save_ensemble",
     "save_model",
+    "write_weights",
 ]
 
 CARD = "card.json"
@@ -96,15 +103,72 @@ def require_free(folder: Path, *, resuming: bool = False) -> None:
         )
 
 
+@contextlib.contextmanager
+def reserved(folder: Path) -> Iterator[None]:
+    """Keep a model's folder for this process as long as it trains there, or lives.
+
+    Raises:
+        ConfigError: another process has it.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    path = folder.with_name(f"{folder.name}.lock")
+    lock = FileLock(path)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise ConfigError(
+            f"{folder}: another process is training a model there; required: its end, or another folder"
+        ) from None
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        lock.release()
+
+
 def save_model(folder: Path, network: nn.Module, card: Card) -> Card:
     """Write weights and card, each moved into place when whole; returns the card with the weights' digest."""
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f"{WEIGHTS}.{os.getpid()}.tmp"
-    save_file({name: value.cpu().contiguous() for name, value in network.state_dict().items()}, temporary)
-    os.replace(temporary, folder / WEIGHTS)
-    card = dataclasses.replace(card, weights_sha256=_file_digest(folder / WEIGHTS))
+    card = dataclasses.replace(card, weights_sha256=write_weights(folder, network.state_dict()))
     card.save(folder / CARD)
     return card
+
+
+def write_weights(folder: Path, weights: Mapping[str, Tensor]) -> str:
+    """Write a model's weights, moved into place when whole; returns their digest."""
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f"{WEIGHTS}.{os.getpid()}.tmp"
+    save_file({name: value.cpu().contiguous() for name, value in weights.items()}, temporary)
+    digest = file_digest(temporary)
+    os.replace(temporary, folder / WEIGHTS)
+    return digest
+
+
+def read_weights(folder: Path, digest: str) -> dict[str, Tensor]:
+    """The weights of a saved model.
+
+    Args:
+        digest: as the card has it.
+
+    Raises:
+        WeightsError: they are missing, or were altered.
+    """
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise WeightsError(f"{path}: no weights there; required: the file that was saved with the card")
+    if file_digest(path) != digest:
+        raise WeightsError(
+            f"{path}: the weights were altered since they were saved; required: the file as saved"
+        )
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise misfit(folder, error) from None
+
+
+def misfit(folder: Path, error: Exception) -> WeightsError:
+    """What to raise where a model's weights aren't those of its card's network."""
+    reason = " ".join(str(error).split())  # torch names each key on a line of its own
+    return WeightsError(f"{folder / WEIGHTS}: the weights don't fit the card's network ({reason})")
 
 
 def load_model(folder: Path) -> tuple[nn.Module, Card]:
@@ -121,19 +185,11 @@ def load_model(folder: Path) -> tuple[nn.Module, Card]:
         config = EnsembleConfig.from_json(card.config)
         members = [load_part(folder, *member) for member in zip(config.members, config.digests, strict=True)]
         return join_models(members, flip=config.flip), card
-    path = folder / WEIGHTS
-    if not path.is_file():
-        raise WeightsError(f"{path}: no weights there; required: the file that was saved with the card")
-    if _file_digest(path) != card.weights_sha256:
-        raise WeightsError(
-            f"{path}: the weights were altered since they were saved; required: the file as saved"
-        )
     network = build(config_from_json(card.config))
     try:
-        network.load_state_dict(load_file(path))
-    except (SafetensorError, RuntimeError) as error:
-        reason = " ".join(str(error).split())  # torch names each key on a line of its own
-        raise WeightsError(f"{path}: the weights don't fit the card's network ({reason})") from None
+        network.load_state_dict(read_weights(folder, card.weights_sha256))
+    except RuntimeError as error:
+        raise misfit(folder, error) from None
     return network.eval(), card
 
 
@@ -184,6 +240,7 @@ def load_part(owner: Path, name: str, digest: str) -> tuple[nn.Module, Card]:
     return network, card
 
 
-def _file_digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
+    """SHA-256 in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

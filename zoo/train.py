@@ -161,6 +161,12 @@ class _Run:
         return self.folder.with_name(f"{self.folder.name}.checkpoint")
 
     def train(self, console: Console, *, resume: bool) -> Card:
+        from zoo.models import reserved
+
+        with reserved(self.folder):
+            return self._train(console, resume=resume)
+
+    def _train(self, console: Console, *, resume: bool) -> Card:
         from zoo.console import progress_bar
         from zoo.data.dataset import FACE_SIZE
         from zoo.models import require_free

@@ -50,11 +50,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     _check_numbers(options)
 
+    from zoo.models import require_free, reserved
+
+    folder = options.out or Path("models") / f"{Path(options.backbone).name}-compare"
+    require_free(folder)
+    with reserved(folder):
+        return _run(options, arguments, folder)
+
+
+def _run(options: argparse.Namespace, arguments: Sequence[str], folder: Path) -> int:
     import torch
 
     from zoo.console import progress_bar, stderr, stdout
     from zoo.evaluate_pairs import figures_table
-    from zoo.models import require_free
     from zoo.networks.siamese import SIAMESE
     from zoo.training.device import pick_device
     from zoo.training.loop import DivergedError
@@ -63,8 +71,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     from zoo.training.pairs import PairTrainer
     from zoo.training.session import plain_errors
 
-    folder = options.out or Path("models") / f"{Path(options.backbone).name}-compare"
-    require_free(folder)
     checkpoint = folder.with_name(f"{folder.name}.checkpoint")
     if checkpoint.exists() and not options.resume:
         raise ConfigError(

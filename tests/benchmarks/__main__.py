@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
@@ -45,27 +46,37 @@ def main(argv: Sequence[str] | None = None) -> int:
     unknown = sorted(set(options.names) - {*_QUICK, *_LONG})
     if unknown:
         raise ConfigError(f"benchmark {unknown[0]!r} is unknown; known are {', '.join((*_QUICK, *_LONG))}")
-    rows = []
+    if not options.out.parent.is_dir():
+        raise ConfigError(f"--out is {options.out}; required: a name in a folder that exists")
+    rows: list[dict[str, Any]] = []
     for name in options.names or _QUICK:
         started = time.perf_counter()
         figures = importlib.import_module(f"tests.benchmarks.{name}").measure(options.data)
         stderr().print(f"{name}: {time.perf_counter() - started:.0f} s")
         rows += [{"benchmark": name, **asdict(figure)} for figure in figures]
-    described = {"machine": _machine(), "date": time.strftime("%Y-%m-%d"), "data": _data(options.data)}
-    options.out.with_suffix(".json").write_text(
+        _write(rows, options.data, options.out)
+    table = Table("measure", "value", "target", "reached", "detail", title=_machine())
+    for row in rows:
+        table.add_row(*_cells(row))
+    stdout().print(table)
+    return 0
+
+
+def _write(rows: list[dict[str, Any]], data: Path | None, out: Path) -> None:
+    """What was measured so far, as OUT.json and OUT.md."""
+    described = {"machine": _machine(), "date": time.strftime("%Y-%m-%d"), "data": _data(data)}
+    out.with_suffix(".json").write_text(
         json.dumps({**described, "figures": rows}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
     )
     lines = ["| measure | value | target | reached | detail |", "| --- | --- | --- | --- | --- |"]
-    table = Table("measure", "value", "target", "reached", "detail", title=_machine())
-    for row in rows:
-        reached = {True: "yes", False: "no", None: ""}[row["reached"]]
-        cells = (row["measure"], f"{row['value']:.3g} {row['unit']}", row["target"], reached, row["detail"])
-        lines.append("| " + " | ".join(cells) + " |")
-        table.add_row(*cells)
+    lines += [f"| {' | '.join(_cells(row))} |" for row in rows]
     text = f"{described['machine']}; {described['data']}; {described['date']}\n\n" + "\n".join(lines) + "\n"
-    options.out.with_suffix(".md").write_text(text, encoding="utf-8")
-    stdout().print(table)
-    return 0
+    out.with_suffix(".md").write_text(text, encoding="utf-8")
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    reached = {True: "yes", False: "no", None: ""}[row["reached"]]
+    return row["measure"], f"{row['value']:.3g} {row['unit']}", row["target"], reached, row["detail"]
 
 
 def _machine() -> str:

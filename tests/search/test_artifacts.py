@@ -177,8 +177,9 @@ def test_a_store_that_cant_be_had_is_told_and_left_out(
     told: list[str] = []
     store = stores_together(["s3://bucket", str(tmp_path)], told.append)
     assert store is not None and len(told) == 1 and "s3://bucket need boto3" in told[0]
-    store.write("a", io.BytesIO(b"content"))
-    assert (tmp_path / "a").exists()
+    with pytest.raises(StudyError, match="need boto3"):
+        store.write("a", io.BytesIO(b"content"))
+    assert not (tmp_path / "a").exists()
     assert stores_together(["s3://bucket"], told.append) is None
     with pytest.raises(StudyError, match="need boto3"):
         stores_together(["s3://bucket", str(tmp_path)])

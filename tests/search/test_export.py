@@ -22,7 +22,7 @@ from tests.search.test_objective import SMALLEST
 from zoo.card import Card
 from zoo.data import make_split
 from zoo.data.drawn import drawn_dataset
-from zoo.models import CARD
+from zoo.models import CARD, reserved
 from zoo.training.loop import DivergedError, Trainer
 
 DATASET = drawn_dataset(64, 32, 16)
@@ -59,11 +59,12 @@ def _settings() -> StudySettings:
     return settings(fingerprint=DATASET.fingerprint, drawn=True, split_kind=make_split(DATASET).kind)
 
 
-def _where(task: ExportTask, epochs: int = 1, timed: bool = False, **changes: Any) -> str:
+def _where(task: ExportTask, epochs: int = 1, seconds: float | None = None, **changes: Any) -> str:
     trial = load_study(task.places).get_trials()[task.trial]
     models = task.folder.parent
     recipe, changed = _final_recipe(trial, epochs, []), replace(_settings(), **changes)
-    return _folder(models, "s", trial, recipe, changed, timed=timed).name
+    with _folder(models, "s", trial, recipe, changed, seconds) as folder:
+        return folder.name
 
 
 def test_a_model_is_neither_trained_twice_nor_overwritten_by_another(task: ExportTask) -> None:
@@ -75,10 +76,19 @@ def test_a_model_is_neither_trained_twice_nor_overwritten_by_another(task: Expor
     assert _where(task) == task.folder.name
     other = f"{task.folder.name}-2"
     assert _where(task, epochs=2) == other
-    # A deadline may have shortened the schedule that the card tells.
-    assert _where(task, epochs=2, timed=True) == task.folder.name
-    assert _where(task, split_seed=5, timed=True) == other
+    # A time limit may have shortened the schedule that the card tells.
+    took = Card.load(task.folder / CARD).seconds
+    assert _where(task, epochs=2, seconds=1.9 * took) == task.folder.name
+    assert _where(task, epochs=2, seconds=2.1 * took) == other
+    assert _where(task, seconds=2.1 * took) == task.folder.name
+    assert _where(task, split_seed=5, seconds=took) == other
     assert _where(task, fingerprint="another") == _where(task, split_seed=5) == other
+
+
+def test_a_folder_in_which_another_process_trains_is_left_to_it(task: ExportTask) -> None:
+    with reserved(task.folder):
+        assert _where(task) == f"{task.folder.name}-2"
+    assert _where(task) == task.folder.name and not [*task.folder.parent.iterdir()]
 
 
 def test_a_training_that_diverges_is_told_and_not_resumed(

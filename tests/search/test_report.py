@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import re
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -437,6 +438,16 @@ def test_page_has_a_note_and_small_plots() -> None:
     assert max(map(len, shown)) < 105
     told = " ".join(" ".join(shown).replace("\\", "").split())
     assert told == " ".join(commands(StudyTable.of(study), Places.of("faces")))
+
+
+def test_a_broken_command_is_the_same_to_a_shell() -> None:
+    folder = " ".join(["a", "long", "name"] * 9)
+    places = Places.of("faces", f"sqlite:////home/me/{folder}/study.db")
+    table = StudyTable.of(synthetic_study(9, kinds=MIXED))
+    note = study_note(table, places)
+    shown = [line[4:] for line in note.split("### Go on")[1].splitlines() if line.startswith("    ")]
+    joined = "\n".join(shown).replace("\\\n", "")  # as a shell does, which shlex doesn't
+    assert shlex.split(joined) == shlex.split("\n".join(commands(table, places)))
 
 
 def test_commands_reproduce_the_settings_without_the_password() -> None:

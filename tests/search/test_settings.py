@@ -41,7 +41,8 @@ def test_settings_survive_json() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("epochs", 0), ("pruner", "luck"), ("max_macs", 0), ("max_parameters", -1)]
+    ("field", "value"),
+    [("epochs", 0), ("pruner", "luck"), ("max_macs", 0), ("max_parameters", -1), ("seed", 1 << 31)],
 )
 def test_impossible_settings_are_refused(field: str, value: object) -> None:
     with pytest.raises(ConfigError, match=field):

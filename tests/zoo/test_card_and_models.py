@@ -141,7 +141,7 @@ def test_weights_of_another_network_are_refused(model: Path) -> None:
     weights = load_file(model / WEIGHTS)
     del weights["classifier.bias"]
     save_file(weights, model / WEIGHTS)
-    digest = models._file_digest(model / WEIGHTS)
+    digest = models.file_digest(model / WEIGHTS)
     dataclasses.replace(Card.load(model / CARD), weights_sha256=digest).save(model / CARD)
     with pytest.raises(WeightsError, match="don't fit the card's network.*classifier.bias"):
         load_model(model)
@@ -251,3 +251,14 @@ def test_networks_that_do_not_ship_have_a_card_and_a_hint() -> None:
         assert not (SHIPPED / name).exists()
         with pytest.raises(WeightsError, match=f"weights don't ship; python -m zoo.train {name} trains"):
             resolve(name)
+
+
+def test_a_networks_name_is_not_its_models_once_it_is_trained_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    card = Card.load(cards_alone()["large"])
+    (tmp_path / "models" / "large").mkdir(parents=True)
+    dataclasses.replace(card, recipe={**card.recipe, "epochs": 2}).save(tmp_path / "models" / "large" / CARD)
+    label, _, recipe = choose_network("large")
+    assert label == "large" and recipe is not None and recipe.epochs == card.recipe["epochs"] != 2

@@ -29,7 +29,7 @@ from zoo.data.dataset import USAGES
 from zoo.data.drawn import draw_faces
 from zoo.data.load import DATA_VARIABLE, load_dataset
 from zoo.errors import ConfigError, DataError, DeviceError, WeightsError
-from zoo.models import load_model
+from zoo.models import load_model, reserved
 from zoo.networks import ParametricConfig, names
 from zoo.predictor import Predictor
 from zoo.training.evaluate import calibration_error, measure
@@ -183,6 +183,15 @@ def test_no_model_is_overwritten() -> None:
             train.main(_train("--epochs", "3", "--seed", "0", "--out", "models/tiny0", *resume))
     with pytest.raises(ConfigError, match=r"--out is \.; required: a folder with a name"):
         train.main(_train("--repeats", "2", "--out", "."))
+
+
+def test_two_trainings_have_no_folder_in_common() -> None:
+    with (
+        reserved(Path("models/twice")),
+        pytest.raises(ConfigError, match="models/twice: another process is training a model there"),
+    ):
+        train.main(_train("--epochs", "1", "--out", "models/twice"))
+    assert not [*Path("models").glob("twice*")]
 
 
 def test_a_model_of_another_split_is_not_the_run_that_is_resumed() -> None:
@@ -587,7 +596,7 @@ def test_a_command_that_is_told_to_stop_says_so_without_a_traceback(number: sign
         ),
         (
             ["zoo.train", *_train("--epochs", "1", "--out", "table.csv/in")],
-            "table.csv/in.checkpoint: Not a directory",
+            "table.csv: File exists",
         ),
     ],
 )

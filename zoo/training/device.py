@@ -98,7 +98,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that a device has no memory left; torch names only CUDA's by a class."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
-    words = ("out of memory", "not enough memory", "can't allocate memory")
+    words = ("out of memory", "not enough memory", "can't allocate memory", "ALLOC_FAILED")
     return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from zoo.data.batches import evaluation_batches
 from zoo.data.channels import Preprocess
 from zoo.networks.comparison import ComparisonNetwork
-from zoo.training.device import autocast
+from zoo.training.device import autocast, full_precision
 
 __all__ = ["backbone_features", "embed_faces"]
 
@@ -36,7 +36,7 @@ def embed_faces(
     """
     network.eval()
     embeddings, logits = [], []
-    with torch.inference_mode():
+    with torch.inference_mode(), full_precision(device):
         for images in evaluation_batches(faces, preprocess, batch_size=batch_size, device=device):
             embedding, answer = network.describe(images)
             embeddings.append(embedding.float())

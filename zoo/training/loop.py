@@ -20,7 +20,7 @@ from zoo.data.dataset import FACE_SIZE, FaceDataset, Split
 from zoo.errors import ConfigError, first_line
 from zoo.networks import NetworkConfig, build
 from zoo.training.checkpoint import load_checkpoint, save_checkpoint
-from zoo.training.device import autocast, keep_freed_memory, pick_precision
+from zoo.training.device import autocast, free_memory, keep_freed_memory, pick_precision
 from zoo.training.evaluate import measure
 from zoo.training.graphs import Forward, recorded_training
 from zoo.training.optimization import Plateau, PlateauState, WeightAverage, make_optimizer
@@ -338,6 +338,10 @@ class Trainer:
     def _forward(self, size: int) -> nn.Module:
         """From training images of so many pixels a side, float (B, C, size, size), to logits in float32."""
         if size not in self._forwards:
+            if self._forwards and self._graphs:
+                # Faces grow: a recording of smaller ones isn't needed again, and keeps its memory.
+                self._forwards.clear()
+                free_memory(self.device)
             forward = Forward(self.network, self.device, self._precision)
             shape = (self._batches.batch_size, len(self.config.channels), size, size)
             images = torch.zeros(shape, device=self.device).contiguous(memory_format=torch.channels_last)

@@ -37,7 +37,7 @@ def choose_network(name: str) -> tuple[str, NetworkConfig, Recipe | None]:
     if name.endswith(".json"):
         return Path(name).stem, config_from_json(_read_json(Path(name))), None
     alone = cards_alone()
-    if name in alone and name not in available():
+    if name in alone:
         card = Card.load(alone[name])
         return name, config_from_json(card.config), Recipe.from_json(card.recipe)
     try:

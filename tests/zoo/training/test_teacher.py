@@ -51,6 +51,20 @@ def test_teachers_answer_in_turn_as_the_saved_models_do(teacher: Path, tmp_path:
         np.testing.assert_allclose(answers.numpy(), expected[turn % 2], atol=1e-5)
 
 
+def test_teachers_take_turns_over_all_epochs(teacher: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    turns: list[int] = []
+    answer = Teacher.probabilities
+
+    def counted(self: Teacher, faces: torch.Tensor, turn: int) -> torch.Tensor:
+        turns.append(turn)
+        return answer(self, faces, turn)
+
+    monkeypatch.setattr(Teacher, "probabilities", counted)
+    recipe = replace(RECIPE, epochs=2, teacher=f"{teacher}+{teacher}")
+    list(Trainer(CONFIG, recipe, DATASET, SPLIT, device=CPU).epochs())
+    assert turns == [*range(6)]  # three batches an epoch
+
+
 def test_faces_come_back_from_their_images() -> None:
     faces = torch.from_numpy(DATASET.faces[:5]).float()
     preprocess = Preprocess(("sobel", "gray"), (0.3, 0.5), (0.1, 0.2))
