@@ -30,7 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=7860, help="0 takes a free one (default: 7860)")
     parser.add_argument("--models", type=Path, metavar="DIR", help="a folder of further saved models")
     parser.add_argument(
-        "--comparison", metavar="NAME_OR_DIR", help="model of the Compare tab (default: the shipped one)"
+        "--comparison",
+        metavar="NAME_OR_DIR",
+        help="model of the Compare tab (default: best-compare, one under models/ first)",
     )
     parser.add_argument("--share", action="store_true", help="open a public address through gradio.live")
     parser.add_argument("--auth-file", type=Path, metavar="FILE", help="lines of NAME:PASSWORD who may enter")

@@ -332,13 +332,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="FIELD=VALUE",
         help="change a field of the recipe, such as batch_size=64 or teacher=plain_small",
     )
-    parser.add_argument("--data", type=Path, metavar="PATH", help="the data set that the study was made with")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="PATH",
+        help="the data set that the study was made with; default: as in search.run",
+    )
     parser.add_argument(
         "--ferplus", type=Path, metavar="CSV", help="the FER+ votes that the study was made with"
     )
     parser.add_argument("--storage", metavar="URL", help="default: sqlite:///studies/STUDY/study.db")
     parser.add_argument("--workers", default="1", help="trainings at once, or auto (default: 1)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:N or mps")
     parser.add_argument("--models", type=Path, default=Path("models"), help="where to save (default: models)")
     options = parser.parse_args(argv)
 

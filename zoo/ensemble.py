@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--out", type=Path, default=Path("models/ensemble"), metavar="FOLDER", help="default: %(default)s"
     )
-    add_data_arguments(parser, split=False)
+    add_data_arguments(parser, split=False, votes="if the models were trained with them")
     options = parser.parse_args(argv)
 
     from zoo.console import stderr, stdout

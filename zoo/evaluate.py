@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Evaluate; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m zoo.evaluate", description=__doc__)
     parser.add_argument("models", nargs="+", metavar="MODEL", help="name or folder of a saved model")
-    add_data_arguments(parser, split_of_models=True)
+    add_data_arguments(parser, split_of_models=True, votes="if the models were trained with them")
     parser.add_argument(
         "--usage",
         default="validation",

@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="MODEL",
         help="name or folder of comparison models (default: the shipped)",
     )
-    add_data_arguments(parser, split=False)
+    add_data_arguments(parser, split=False, votes="from which triplets are drawn")
     parser.add_argument(
         "--baseline",
         metavar="MODEL",

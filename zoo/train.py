@@ -111,7 +111,8 @@ def _parser() -> argparse.ArgumentParser:
     group = parser.add_argument_group("training")
     group.add_argument(
         "--recipe",
-        help="best (default), published, fine_tuning (default with --pretrained MODEL), or a file (JSON)",
+        help="best (default; of a saved model its own), published, fine_tuning (default with --pretrained "
+        "MODEL), or a file (JSON)",
     )
     group.add_argument(
         "--set",
@@ -136,10 +137,17 @@ def _parser() -> argparse.ArgumentParser:
         nargs="?",
         const=_IMAGENET,
         metavar="MODEL",
-        help="begin with the weights of a saved model; without a MODEL, with those of ImageNet",
+        help="begin with the weights of a saved model; without a MODEL, with those of ImageNet (resnet101, "
+        "vit)",
     )
     group.add_argument("--resume", action="store_true", help="go on with an interrupted run")
-    group.add_argument("--out", type=Path, metavar="FOLDER", help="of the model (default: models/NAME)")
+    group.add_argument(
+        "--out",
+        type=Path,
+        metavar="FOLDER",
+        help="of the model (default: models/NAME; of a saved model NAME-again, with --pretrained NAME-tuned, "
+        "with --repeats NAME-seedN)",
+    )
     return parser
 
 

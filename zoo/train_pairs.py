@@ -174,7 +174,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     group.add_argument("--views", type=int, help=f"of a face, where frozen (default: {_DEFAULTS['views']})")
     group.add_argument(
-        "--classification", type=float, metavar="WEIGHT", help="of the labels' loss (default: 1)"
+        "--classification",
+        type=float,
+        metavar="WEIGHT",
+        help="of the labels' loss (default: 1; with --frozen, lists or siamese_… there is none)",
     )
     group.add_argument(
         "--pretrained", action="store_true", default=None, help="ImageNet weights for siamese_…"

@@ -20,7 +20,11 @@ _KAGGLE_FILES = ("fer2013.csv", "icml_face_data.csv")
 
 
 def add_data_arguments(
-    parser: argparse.ArgumentParser, *, split: bool = True, split_of_models: bool = False
+    parser: argparse.ArgumentParser,
+    *,
+    split: bool = True,
+    split_of_models: bool = False,
+    votes: str = "as soft labels; rows that are no face don't train",
 ) -> None:
     """Add --data, --ferplus, --split and --split-seed.
 
@@ -30,6 +34,7 @@ def add_data_arguments(
         split: with the two options of that name.
         split_of_models: the command takes the split that its models were trained with; `split` and
             `split_seed` are None where they aren't given.
+        votes: what the command does with FER+ votes.
     """
     kind, seed = (None, None) if split_of_models else ("official", 0)
     default = "that of the models, if these are their data; else %s" if split_of_models else "%s"
@@ -45,7 +50,7 @@ def add_data_arguments(
         "--ferplus",
         type=Path,
         metavar="CSV",
-        help="FER+ votes (fer2013new.csv) as soft labels; rows that are no face don't train",
+        help=f"FER+ votes (fer2013new.csv) {votes}",
     )
     if not split:
         return
