@@ -83,14 +83,18 @@ def table(
     headings: Sequence[str], rows: Sequence[Sequence[object]], *, caption: str, marked: int | None = None
 ) -> str:
     """A table that scrolls sideways when the page is narrow; numbers are set right; one row may be marked."""
-    head = "".join(f'<th scope="col">{escape(heading)}</th>' for heading in headings)
+
+    def numeric(cell: object) -> str:
+        return " class=number" if isinstance(cell, int | float) or _is_number(str(cell)) else ""
+
+    columns = list(zip(*rows, strict=True)) or [()] * len(headings)
+    head = "".join(
+        f'<th scope="col"{numeric(column[0]) if column else ""}>{escape(heading)}</th>'
+        for heading, column in zip(headings, columns, strict=True)
+    )
     body = "".join(
         f"<tr{' class=marked' if index == marked else ''}>"
-        + "".join(
-            f"<td{' class=number' if isinstance(cell, int | float) or _is_number(str(cell)) else ''}>"
-            f"{escape(str(cell))}</td>"
-            for cell in row
-        )
+        + "".join(f"<td{numeric(cell)}>{escape(str(cell))}</td>" for cell in row)
         + "</tr>"
         for index, row in enumerate(rows)
     )
