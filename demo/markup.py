@@ -87,10 +87,10 @@ def table(
     def numeric(cell: object) -> str:
         return " class=number" if isinstance(cell, int | float) or _is_number(str(cell)) else ""
 
-    columns = list(zip(*rows, strict=True)) or [()] * len(headings)
+    first = rows[0] if rows else [""] * len(headings)
     head = "".join(
-        f'<th scope="col"{numeric(column[0]) if column else ""}>{escape(heading)}</th>'
-        for heading, column in zip(headings, columns, strict=True)
+        f'<th scope="col"{numeric(cell)}>{escape(heading)}</th>'
+        for heading, cell in zip(headings, first, strict=True)
     )
     body = "".join(
         f"<tr{' class=marked' if index == marked else ''}>"
