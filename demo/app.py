@@ -417,6 +417,7 @@ def _webcam_tab(page: _Page) -> None:
     stop.click(
         lambda: ("", message("The camera is off", "Press Start."), None), None, [boxes, panel, view],
         js="() => window.stopCamera()", api_visibility="private", show_progress="hidden",
+        trigger_mode="multiple",  # else Gradio ignores a press, and its js, while an earlier one is under way
     )  # fmt: skip
 
 
