@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 from collections.abc import Container, Sequence
 from typing import Any
@@ -43,12 +44,12 @@ def make_pruner(settings: StudySettings) -> optuna.pruners.BasePruner:
     """The study's pruner over epochs.
 
     `halving` is asynchronous successive halving (Li et al., 2020, arXiv:1810.05934): the first rung comes
-    after a twelfth of the epochs, the next ones after twice as many each, and half of the trials goes on from
-    each rung; of those, the ones go on that are not behind the finished trials. `median` stops a trial
-    below the median of the earlier ones at the same epoch, after a quarter of the epochs and 5 trials.
+    after a twelfth of the epochs, every second one after twice as many, the last by two thirds. Half of the
+    trials goes on from each; of those, the ones go on that are not behind the finished trials. `median` stops
+    a trial below the median of the earlier ones at the same epoch, after a quarter of the epochs and 5 trials.
     """
     if settings.pruner == "halving":
-        return _Halving(first=math.ceil(settings.epochs / 12))
+        return _Halving(settings.epochs)
     if settings.pruner == "median":
         return optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=max(1, settings.epochs // 4))
     return optuna.pruners.NopPruner()
@@ -70,14 +71,16 @@ class _Halving(optuna.pruners.BasePruner):
     another rung would misread in a study that goes on.
     """
 
-    _FACTOR, _LEAST = 2, 5
+    _LEAST = 5
 
-    def __init__(self, first: int) -> None:
-        self._first = first
+    def __init__(self, epochs: int) -> None:
+        first = math.ceil(epochs / 12)
+        rungs = (round(first * 2 ** (place / 2)) for place in itertools.count())
+        self._rungs = list(itertools.takewhile(lambda rung: rung <= epochs * 2 / 3, rungs))
 
     def prune(self, study: Study, trial: FrozenTrial) -> bool:
         epoch = trial.last_step
-        if epoch is None or not self._is_rung(epoch):
+        if epoch not in self._rungs:
             return False
         # A failed trial was interrupted, and its continuation reports the same again.
         there = [
@@ -89,18 +92,12 @@ class _Halving(optuna.pruners.BasePruner):
         ]
         value = trial.intermediate_values[epoch]
         rivals = sorted([value, *(other.intermediate_values[epoch] for other in there)], reverse=True)
-        if value < rivals[max(1, len(rivals) // self._FACTOR) - 1]:
+        if value < rivals[max(1, len(rivals) // 2) - 1]:
             return True
         complete = (other for other in there if other.state == TrialState.COMPLETE)
         finished = sorted(other.intermediate_values[epoch] for other in complete)
-        place = len(finished) // 4 if epoch == self._first else len(finished) // 2
+        place = len(finished) // 4 if epoch == self._rungs[0] else len(finished) // 2
         return len(finished) >= self._LEAST and value < finished[place]
-
-    def _is_rung(self, epoch: int) -> bool:
-        rung = self._first
-        while rung < epoch:
-            rung *= self._FACTOR
-        return rung == epoch
 
 
 class _SnapshotSampler(optuna.samplers.TPESampler):

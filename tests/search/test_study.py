@@ -380,16 +380,17 @@ def test_without_complete_trials_the_best_so_far_are_taken() -> None:
 
 @pytest.mark.parametrize(
     ("epoch", "accuracy", "pruned"),
-    [(1, 0.6, False), (1, 0.57, True), (3, 0.57, False), (4, 0.73, False), (4, 0.69, True), (4, 0.1, True)],
+    [(1, 0.6, False), (1, 0.57, True), (5, 0.1, False), (4, 0.73, False), (4, 0.69, True), (4, 0.1, True)],
 )
 def test_halving_asks_more_once_trials_are_finished(epoch: int, accuracy: float, pruned: bool) -> None:
     quiet_optuna()
     study = optuna.create_study(direction="maximize", pruner=make_pruner(settings(epochs=12)))
     for number in range(20):
         finished = number < 5
-        # The finished ones had 0.58 to 0.62 after epochs 1 and 2 and 0.68 to 0.72 after epoch 4.
+        # The finished ones had 0.58 to 0.62 after epochs 1 to 3 and 0.68 to 0.72 from epoch 4 on.
         first = 0.58 + number / 100 if finished else 0.1
-        values = {1: first, 2: first, 4: first + 0.1, 12: first + 0.2} if finished else {1: first}
+        later = {step: first + (0.1 if step > 3 else 0) for step in range(2, 13)}
+        values = {1: first, **later} if finished else {1: first}
         state = TrialState.COMPLETE if finished else TrialState.PRUNED
         study.add_trial(optuna.trial.create_trial(state=state, value=first, intermediate_values=values))
     trial = study.ask()
@@ -398,6 +399,23 @@ def test_halving_asks_more_once_trials_are_finished(epoch: int, accuracy: float,
         said = trial.should_prune()
         assert not said or step == epoch
     assert said == pruned
+
+
+@pytest.mark.parametrize(
+    ("epochs", "rungs"),
+    [(1, []), (2, [1]), (10, [1, 2, 3, 4, 6]), (12, [1, 2, 3, 4, 6, 8]), (40, [4, 6, 8, 11, 16, 23])],
+)
+def test_halving_judges_after_these_epochs(epochs: int, rungs: list[int]) -> None:
+    quiet_optuna()
+    study = optuna.create_study(direction="maximize", pruner=make_pruner(settings(epochs=epochs)))
+    good = {step: 0.5 for step in range(1, epochs + 1)}
+    study.add_trial(optuna.trial.create_trial(value=0.5, intermediate_values=good))
+    trial = study.ask()
+    judged = []
+    for step in range(1, epochs + 1):
+        trial.report(0.1, step)
+        judged += [step] if trial.should_prune() else []
+    assert judged == rungs
 
 
 def test_an_interrupted_trial_does_not_compete_beside_its_continuation() -> None:
