@@ -54,11 +54,15 @@ h1 { margin: 16px 0 0; } h2 { margin: 0 0 8px; font-size: 20px; }
 section { background: white; border: 1px solid #e4e7eb; border-radius: 8px; padding: 16px; margin: 16px 0; }
 .muted { color: #5c646e; } .wide { overflow-x: auto; } img { max-width: 100%; height: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 14px; }
-th, td { padding: 4px 10px; text-align: right; border-bottom: 1px solid #e4e7eb; white-space: nowrap; }
-th:first-child, td:first-child, th.text, td.text { text-align: left; } li { margin: 4px 0; }
-pre { overflow-x: auto; background: #f6f7f9; padding: 10px; border-radius: 6px; font-size: 13px; }
-.js-plotly-plot { min-width: 320px; }
+th, td { padding: 4px 10px; text-align: right; border-bottom: 1px solid #e4e7eb; vertical-align: top; }
+td { white-space: nowrap; } th { vertical-align: bottom; } .words { text-align: left; }
+td.words:nth-child(4) { white-space: normal; min-width: 320px; }
+h3 { margin: 24px 0 0; font-size: 16px; } li { margin: 4px 0; }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; background: #f6f7f9; padding: 10px; font-size: 13px; }
+#parallel { min-width: 900px; } #slices { min-width: 720px; }
 """
+# Columns of words, by their places; the others are numbers.
+_BEST_WORDS, _PARAMETER_WORDS = (0, 7, 9), (0, 3)
 
 
 def best_rows(table: StudyTable, trials: Sequence[FrozenTrial]) -> tuple[list[str], list[list[str]]]:
@@ -176,19 +180,19 @@ def _markdown(
     parts = [f"# Study {table.name}", _lead(table), "## In words"]
     parts.append("\n".join(f"- {sentence}" for sentence in said))
     if best[1]:
-        parts += ["## Best trials", _markdown_table(*best)]
+        parts += ["## Best trials", _markdown_table(*best, _BEST_WORDS)]
     for path in of_best:
         parts.append(f"![best trial, {path.stem.removeprefix('best_')}]({path.name})")
     for path in pictures:
         parts += [f"## {_TITLES[path.stem]}", f"![{_TITLES[path.stem]}]({path.name})"]
     if parameters[1]:
-        parts += ["## Parameters", _markdown_table(*parameters), _ABOUT_EFFECTS]
+        parts += ["## Parameters", _markdown_table(*parameters, _PARAMETER_WORDS), _ABOUT_EFFECTS]
     parts += ["## Commands", "```\n" + "\n".join(commands(table, places)) + "\n```"]
     return "\n\n".join(parts) + "\n"
 
 
-def _markdown_table(headings: list[str], rows: list[list[str]]) -> str:
-    lines = [headings, [":--", *("--:" for _ in headings[1:])], *rows]
+def _markdown_table(headings: list[str], rows: list[list[str]], words: Sequence[int]) -> str:
+    lines = [headings, [":--" if place in words else "--:" for place in range(len(headings))], *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
@@ -211,16 +215,21 @@ def _html(
             f'{base64.b64encode(path.read_bytes()).decode()}">'
             for path in of_best
         )
-        sections.append(_section("Best trials", _html_table(*best) + images))
+        if images and table.best is not None:
+            images = f"<h3>Trial {table.best.number}</h3>{images}"
+        sections.append(_section("Best trials", _html_table(*best, _BEST_WORDS) + images))
     for name, figure_of in FIGURES.items():
         figure = figure_of(table)
         if figure is not None:
+            heading = figure.layout.title.text
+            # Plotly breaks no lines: the title is the section's, and the legend makes itself room.
+            figure.update_layout(title=None, margin_t=70 if name == "parallel" else 30)
             config = {"displaylogo": False, "responsive": True}
             drawn = figure.to_html(full_html=False, include_plotlyjs=False, config=config, div_id=name)
-            sections.append(_section("", f'<div class="wide">{drawn}</div>'))
+            sections.append(_section(heading, f'<div class="wide">{drawn}</div>'))
     if parameters[1]:
         about = f'<p class="muted">{html.escape(_ABOUT_EFFECTS)}</p>'
-        sections.append(_section("Parameters", _html_table(*parameters) + about))
+        sections.append(_section("Parameters", _html_table(*parameters, _PARAMETER_WORDS) + about))
     shown = html.escape("\n".join(commands(table, places)))
     sections.append(_section("Commands", f"<pre>{shown}</pre>"))
     return (
@@ -233,15 +242,18 @@ def _html(
 
 
 def _section(title: str, body: str) -> str:
-    return f"<section>{f'<h2>{html.escape(title)}</h2>' if title else ''}{body}</section>"
+    return f"<section><h2>{html.escape(title)}</h2>{body}</section>"
 
 
-def _html_table(headings: list[str], rows: list[list[str]]) -> str:
-    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in headings)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
-    )
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+def _html_table(headings: list[str], rows: list[list[str]], words: Sequence[int]) -> str:
+    def row(tag: str, cells: list[str]) -> str:
+        classes = [' class="words"' if place in words else "" for place in range(len(cells))]
+        filled = zip(classes, cells, strict=True)
+        return f"<tr>{''.join(f'<{tag}{kind}>{html.escape(cell)}</{tag}>' for kind, cell in filled)}</tr>"
+
+    body = "".join(row("td", cells) for cells in rows)
+    head = row("th", headings)
+    return f'<div class="wide"><table><thead>{head}</thead><tbody>{body}</tbody></table></div>'
 
 
 def _replace(path: Path, text: str) -> None:

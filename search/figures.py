@@ -15,7 +15,7 @@ from search.findings import duration, said_basis
 from search.table import StudyTable, words_of
 from search.views import (
     COLOURS,
-    HOURS_WITHOUT_PAUSES,
+    WITHOUT_PAUSES,
     axis_of,
     best_so_far,
     hours_worked,
@@ -98,7 +98,7 @@ def pareto(table: StudyTable, most: int = _MOST_POINTS) -> go.Figure | None:
         figure.add_scatter(
             x=_list(known.macs), y=_list(known.accuracy), mode="markers+text", name="starting point",
             marker={"color": INK, "size": 13, "symbol": "circle-open"}, text=_list(known.network),
-            textposition="bottom center", textfont={"size": 10}, hoverinfo="skip",
+            textposition="bottom center", textfont={"size": 10}, hoverinfo="skip", cliponaxis=False,
         )  # fmt: skip
     if table.settings.max_macs:
         figure.add_vline(table.settings.max_macs, line={"color": GRAY, "dash": "dash", "width": 1})
@@ -246,8 +246,8 @@ def timeline(table: StudyTable) -> go.Figure | None:
     some = rows.loc[rows.seconds.nlargest(_MOST_POINTS).index]
     shown = "" if len(some) == len(rows) else f", the longest {len(some):,} of them drawn"
     hours, pauses = hours_worked(rows)
-    axis = HOURS_WITHOUT_PAUSES if pauses else "hours"
-    figure = _figure(f"Timeline of {len(rows):,} trials{shown}", axis, "trials at once")
+    shown += f", {WITHOUT_PAUSES}" if pauses else ""
+    figure = _figure(f"Timeline of {len(rows):,} trials{shown}", "hours", "trials at once")
     for outcome, colour in COLOURS.items():
         part = some[some.outcome == outcome]
         if len(part):
@@ -273,10 +273,11 @@ def _figure(title: str, x: str, y: str, *, percent: bool = False) -> go.Figure:
 def _style(figure: go.Figure, title: str) -> None:
     """Plotly's own template would be seven kilobytes in each figure."""
     figure.update_layout(
-        template=None, title={"text": title, "font": {"size": 15}, "x": 0.01, "xanchor": "left"}, height=420,
+        template=None, height=420,
+        title={"text": title, "font_size": 15, "x": 0.01, "y": 1, "yanchor": "top", "pad_t": 12},
         font={"family": "system-ui, sans-serif", "size": 12, "color": INK}, hovermode="closest",
-        margin={"l": 60, "r": 20, "t": 50, "b": 50}, paper_bgcolor="white", plot_bgcolor="white",
-        legend={"orientation": "h", "y": -0.2, "yanchor": "top", "x": 0.5, "xanchor": "center"},
+        margin={"l": 60, "r": 20, "t": 80, "b": 50}, paper_bgcolor="white", plot_bgcolor="white",
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
     )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from search.findings import duration, said_basis
 from search.table import StudyTable, words_of
 from search.views import (
     COLOURS,
-    HOURS_WITHOUT_PAUSES,
+    WITHOUT_PAUSES,
     axis_of,
     best_so_far,
     hours_worked,
@@ -329,7 +329,7 @@ def _timeline(table: StudyTable, path: Path) -> bool:
             )
     for hour in pauses:
         axes.axvline(hour, color=GRAY, lw=1.0, ls=(0, (2, 2)), zorder=len(COLOURS) + 1)
-    axes.set_xlabel(HOURS_WITHOUT_PAUSES if pauses else "hours")
+    axes.set_xlabel(f"hours, {WITHOUT_PAUSES}" if pauses else "hours")
     axes.set_yticks([])
     axes.set_ylabel("trials at once")
     axes.set_title(f"Timeline: {len(rows):,} trials, at most {lane.max() + 1} at once")

@@ -15,7 +15,7 @@ from zoo.training.pictures import BLUE, GREEN, ORANGE
 
 __all__ = [
     "COLOURS",
-    "HOURS_WITHOUT_PAUSES",
+    "WITHOUT_PAUSES",
     "ParameterAxis",
     "axis_of",
     "best_so_far",
@@ -37,7 +37,7 @@ COLOURS = {
 }
 """Of each outcome, in every picture."""
 
-HOURS_WITHOUT_PAUSES = "hours, without the pauses at the dashed lines"
+WITHOUT_PAUSES = "without the pauses at the dashed lines"
 """What an axis of `hours_worked` is called where it leaves some out."""
 
 _PAUSE_SECONDS = 600

@@ -6,7 +6,7 @@ The studies are ours; ours without pruning; random search with our pruner; and O
 independent TPE and the median pruner. None begins with published networks, and all stop networks that are
 over the limit. What pruning saves and loses is told by the study without it, whose curves the pruner is
 shown as they come: between two studies chance would make a larger difference. (That a study also stops
-networks of one answer has no part in this.) About 70 minutes of one core.
+networks of one answer has no part in this.) About 50 minutes of one core.
 """
 
 from __future__ import annotations
