@@ -507,7 +507,10 @@ def _long_work(
     def steps(source: Any, name: str, own: _Turns) -> Iterator[Any]:
         yield from own.run(work(source, name))
 
-    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    # By itself Gradio ignores an event while an earlier one of its kind runs.
+    quiet: dict[str, Any] = {
+        "api_visibility": "private", "show_progress": "hidden", "trigger_mode": "multiple"
+    }  # fmt: skip
     begun = go.click(lambda own: own.begin(), turns, answer, queue=False, **quiet)
     begun.then(steps, [*sources, turns], answer, **quiet, **_LONG)
     halt.click(lambda own: own.cancel(), turns, None, queue=False, **quiet)

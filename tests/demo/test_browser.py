@@ -362,7 +362,11 @@ def test_a_film_can_be_cancelled(visit: Callable, tmp_path: Path) -> None:
         page.locator("#film-out progress").wait_for()
         page.wait_for_timeout(1500)
         assert "Working" in page.locator("#film-out").inner_text()
+        page.locator("#film-go").click()  # once more, while it runs
+        page.wait_for_timeout(1500)
+        page.locator("#film-out progress").wait_for()
         page.locator("#film-stop").click()
+        page.locator("#film-out").get_by_text("Cancelled").wait_for()
 
 
 LEAST_CONTRAST = """(selector) => {
