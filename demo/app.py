@@ -49,7 +49,9 @@ _VISITS = 256  # remembered at once, at 0.1 MB or more each; beyond that the lon
 _AT_ONCE = 4  # pictures read side by side, whoever asks
 _LONG_AT_ONCE = 2  # films and batches besides
 _WAITING = 100  # asked for and not begun; who comes then is told that the app is busy
-_SHORT: dict[str, Any] = {"concurrency_id": "pictures", "concurrency_limit": _AT_ONCE}
+# What a visitor asks for while an answer is on its way waits for it; by itself Gradio would ignore it.
+_LAST: dict[str, Any] = {"trigger_mode": "always_last"}
+_SHORT: dict[str, Any] = {"concurrency_id": "pictures", "concurrency_limit": _AT_ONCE, **_LAST}
 _LONG: dict[str, Any] = {"concurrency_id": "long works", "concurrency_limit": _LONG_AT_ONCE}
 _VIEWERS = 4  # streams side by side; each ends after `_STREAM_SECONDS` and is asked for again by the browser
 _STREAM_SECONDS = 30
@@ -367,7 +369,7 @@ def _photo_tab(page: _Page) -> None:
     inputs, outputs = [picture, network, second], [words, whole, shown, face, kept]
     changed = gr.on(
         [picture.change, network.input, second.input], found, inputs, outputs,
-        api_visibility="private", trigger_mode="always_last", **_SHORT,
+        api_visibility="private", **_SHORT,
     )  # fmt: skip
     pressed = whole.click(as_face, inputs, outputs, api_visibility="private", **_SHORT)
     for event in (changed, pressed):
@@ -535,7 +537,7 @@ def _models_tab(page: _Page) -> None:
         library.predictor(name)  # refuses unknown names
         return board(library, name), model_page(library.entries[name])
 
-    chosen.input(turned, chosen, [scores, card], api_visibility="private", show_progress="hidden")
+    chosen.input(turned, chosen, [scores, card], api_visibility="private", show_progress="hidden", **_LAST)
 
 
 def _endpoints(page: _Page) -> None:

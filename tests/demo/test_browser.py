@@ -123,6 +123,41 @@ def test_photo(visit: Callable, examples: dict[str, Path], size: tuple[int, int]
         assert_fits(page)
 
 
+# What the server is asked for is under way while the next presses come.
+SLOW_ANSWERS = """() => {
+    const ask = window.fetch;
+    window.fetch = async (...request) => {
+        if (String(request[0]).includes('queue/join')) await new Promise((done) => setTimeout(done, 1000));
+        return ask(...request);
+    };
+}"""
+
+
+def test_the_last_choice_is_shown_though_an_earlier_one_is_under_way(
+    visit: Callable, examples: dict[str, Path]
+) -> None:
+    with visit() as page:
+        page.locator("#photo-in input[type=file]").set_input_files(examples["two people"])
+        page.locator("#photo-detail .answer").wait_for()
+        crop = page.locator("#photo-detail img").first.get_attribute("src")
+        page.evaluate(SLOW_ANSWERS)
+        for face in (1, 0):
+            page.locator("#photo-face label").nth(face).click()
+        for sign in ("!==", "==="):
+            page.wait_for_function(
+                f"old => document.querySelector('#photo-detail img')?.src {sign} old",
+                arg=crop,
+                timeout=PATIENCE,
+            )
+        go_to(page, "Models")
+        names = [page.locator("#models-card h2, #models-card h3").first.inner_text(), "smaller"]
+        for name in (names[1], names[0]):
+            page.locator("#models-network input").click()
+            page.get_by_role("option", name=re.compile(f"^{name} ·")).click()
+        for name in (names[1], names[0]):
+            page.locator("#models-card").get_by_role("heading", name=name, exact=True).wait_for()
+
+
 def test_two_networks_side_by_side(visit: Callable) -> None:
     with visit() as page:
         page.locator("#photo-examples").get_by_text("astronaut").click()
@@ -191,15 +226,6 @@ KEEP_STATES = """() => {
     const panel = document.querySelector('#live-panel');
     const keep = () => window.states.push([state.innerText, getComputedStyle(panel).display]);
     new MutationObserver(keep).observe(state, {subtree: true, childList: true, attributes: true});
-}"""
-
-# The server's part of a press is under way while the next ones come.
-SLOW_ANSWERS = """() => {
-    const ask = window.fetch;
-    window.fetch = async (...request) => {
-        if (String(request[0]).includes('queue/join')) await new Promise((done) => setTimeout(done, 1000));
-        return ask(...request);
-    };
 }"""
 
 
