@@ -84,8 +84,8 @@ def train_trial(task: ExportTask, errors: Connection | None = None) -> None:
 def _train_trial(task: ExportTask) -> None:
     import torch
 
-    from search.study import load_study, quiet_optuna, settings_of
-    from zoo.data import load_dataset, split_from_json
+    from search.study import load_study, quiet_optuna, split_of
+    from zoo.data import load_dataset
     from zoo.errors import DeviceError
     from zoo.networks import config_from_json
     from zoo.training.device import pick_device
@@ -98,7 +98,7 @@ def _train_trial(task: ExportTask) -> None:
     study = load_study(task.places)
     trial = study.get_trials(deepcopy=False)[task.trial]
     dataset = load_dataset(task.data, ferplus=task.ferplus)
-    _check_data(dataset.fingerprint, settings_of(study).fingerprint, dataset.name)
+    split = split_of(study, dataset)
     recipe = Recipe.from_json(task.recipe)
     run = hashlib.sha256(json.dumps([trial.user_attrs["config"], task.recipe]).encode()).hexdigest()[:16]
 
@@ -112,7 +112,7 @@ def _train_trial(task: ExportTask) -> None:
             config_from_json(trial.user_attrs["config"]),
             recipe,
             dataset,
-            split_from_json(study.user_attrs["split"]),
+            split,
             task.folder,
             device=pick_device(task.device),
             checkpoint=checkpoint,
@@ -128,15 +128,6 @@ def _train_trial(task: ExportTask) -> None:
         task.progress.put((task.trial, 0, 0, str(error)))
     except DeviceError as error:
         task.progress.put((task.trial, 0, 0, str(error)))
-
-
-def _check_data(found: str, required: str, name: str) -> None:
-    from search.study import StudyError
-
-    if found != required:
-        raise StudyError(
-            f"data {name} has fingerprint {found}; required: {required}, as the study was made with"
-        )
 
 
 def export_trials(

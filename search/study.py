@@ -16,7 +16,7 @@ from search.recovery import FINISHED, NETWORK, REASON, SKIPPED, WORKER, reclaim,
 from search.settings import StudySettings
 from search.space import SearchSpace
 from search.storage import Patience, Places, StudyError, open_storage, quiet_optuna, storage_errors
-from zoo.data.dataset import Split
+from zoo.data.dataset import FaceDataset, Split
 
 __all__ = [
     "FINISHED",
@@ -35,6 +35,7 @@ __all__ = [
     "load_study",
     "quiet_optuna",
     "settings_of",
+    "split_of",
 ]
 
 SETTINGS, SPLIT, HOME = "settings", "split", "home"
@@ -114,6 +115,35 @@ def _set_up(study: Study, settings: StudySettings, split: Split) -> None:
         if (params, attributes.get(NETWORK)) not in queued:
             study.enqueue_trial(params, user_attrs=attributes)
     study.set_user_attr(SETTINGS, settings.to_json())
+
+
+def split_of(study: Study, dataset: FaceDataset) -> Split:
+    """The study's split, made again on its data.
+
+    The stored rows are those of the file that the study began with. Another one may have PrivateTest rows
+    more or fewer, or elsewhere, as they aren't in the fingerprint.
+
+    Raises:
+        DataError: the stored split is damaged.
+        StudyError: the data are others, or the split isn't made again as it was.
+    """
+    from zoo.data import make_split, split_from_json
+
+    fingerprint = settings_of(study).fingerprint
+    if dataset.fingerprint != fingerprint:
+        raise StudyError(
+            f"data {dataset.name} has fingerprint {dataset.fingerprint}; required: {fingerprint}, as study "
+            f"{study.study_name!r} was made with"
+        )
+    stored = split_from_json(study.user_attrs[SPLIT])
+    split = make_split(dataset, kind=stored.kind, seed=stored.seed)
+    found, required = ((len(each.train), len(each.validation)) for each in (split, stored))
+    if found != required:
+        raise StudyError(
+            f"{found} faces of {dataset.name} train and select; required: {required}, as study "
+            f"{study.study_name!r} was made with"
+        )
+    return split
 
 
 def load_study(

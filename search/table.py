@@ -12,6 +12,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from search.recovery import INTERRUPTED
 from search.settings import StudySettings
 from search.study import settings_of
 
@@ -108,12 +109,14 @@ class StudyTable:
     def ranked(self) -> list[int]:
         """Numbers of the complete trials, the one with the highest last accuracy first.
 
-        Without any, of the finished trials that were trained; without any of them, of the failed ones that
-        have reported an epoch. Of equals the one with fewer multiply–accumulates comes first, then the
-        earlier one.
+        Without any, of those that were pruned or interrupted, as a deadline interrupts the ones that pruning
+        let go on; without any of them, of the other failed ones that have reported an epoch. Of equals the
+        one with fewer multiply–accumulates comes first, then the earlier one.
         """
         failed = self.rows[(self.rows.outcome == "failed") & (self.rows.epochs > 0)]
-        rows = next((rows for rows in (self.complete, self.learned) if len(rows)), failed)
+        interrupted = failed[failed.reason == INTERRUPTED]
+        cut = pd.concat([self.learned, interrupted]) if len(interrupted) else self.learned
+        rows = next((rows for rows in (self.complete, cut) if len(rows)), failed)
         ordered = rows.sort_values(["accuracy", "macs"], ascending=[False, True])
         return [int(number) for number in ordered.index]
 

@@ -48,7 +48,7 @@ from search.storage import (
     open_storage,
     storage_errors,
 )
-from search.study import HOME, load_study, quiet_optuna, settings_of
+from search.study import HOME, load_study, quiet_optuna, settings_of, split_of
 from zoo.errors import first_line
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def _work(task: WorkerTask, stop: threading.Event) -> None:
 
     from search.objective import Objective
     from search.stores import artifact_store, artifacts_of
-    from zoo.data import load_dataset, split_from_json
+    from zoo.data import load_dataset
     from zoo.training.device import pick_device
 
     quiet_optuna()
@@ -114,12 +114,7 @@ def _work(task: WorkerTask, stop: threading.Event) -> None:
     storage = open_storage(task.places, patience=connections)
     study = load_study(task.places, storage=storage)
     settings = settings_of(study)
-    if dataset.fingerprint != settings.fingerprint:
-        raise StudyError(
-            f"data {dataset.name} has fingerprint {dataset.fingerprint}; required: {settings.fingerprint}, "
-            f"as study {task.places.name!r} was made with"
-        )
-    split = split_from_json(study.user_attrs["split"])
+    split = split_of(study, dataset)
     objective = Objective(
         settings,
         dataset,

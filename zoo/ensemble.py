@@ -75,7 +75,7 @@ def make_ensemble(models: Sequence[str], dataset: FaceDataset, folder: Path, *, 
     from zoo.models import CARD, join_models, load_part, resolve, save_ensemble
     from zoo.networks.ensemble import EnsembleConfig
     from zoo.training.fit import describe_data, measured, versions
-    from zoo.training.pretrained import learned_apart, own_split
+    from zoo.training.pretrained import on_same_split, own_split
     from zoo.training.report import write_report
 
     places = [resolve(name).resolve() for name in models]
@@ -96,7 +96,7 @@ def make_ensemble(models: Sequence[str], dataset: FaceDataset, folder: Path, *, 
     own = cards[0].data["split"]
     split = make_split(dataset, kind=own["kind"], seed=own["seed"])
     for card in cards:
-        if card.classes != dataset.classes or not learned_apart(card.data, dataset, split):
+        if card.classes != dataset.classes or not on_same_split(card.data, dataset, split):
             raise ConfigError(
                 f"{card.name} was trained on {card.data['name']} ({card.data['fingerprint']}, "
                 f"{own_split(card)}); required: {dataset.name} ({dataset.fingerprint}, "

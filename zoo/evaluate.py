@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from zoo.command import run_command
 from zoo.data.load import add_data_arguments
 from zoo.errors import ConfigError, DataError
+from zoo.output import require_writable, whole_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every figure to a file")
     parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:N or mps")
     options = parser.parse_args(argv)
+    if options.json:
+        require_writable(options.json)
 
     from zoo.console import stderr, stdout
     from zoo.data.load import load_dataset
@@ -55,14 +57,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         stderr().print(sentence, style="yellow")
     split = None
     if options.usage in _PARTS:
-        split, strangers = _choose_split(predictors, dataset, options.split, options.split_seed)
-        if strangers:
-            stderr().print(
-                "trained on another split of these data, so the faces measured may be among their training "
-                f"faces: {strangers}",
-                style="yellow",
-                soft_wrap=True,
-            )
+        split, warnings = _choose_split(predictors, dataset, options.split, options.split_seed)
+        for sentence in warnings:
+            stderr().print(sentence, style="yellow", soft_wrap=True)
     part, rows = _rows(dataset, options.usage, split)
     with stderr().status(f"{len(rows):,} faces of {part}"):
         results = evaluate_models(predictors, dataset, rows, tta=options.tta)
@@ -71,31 +68,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     stdout().print(_class_table(results[-1]))
     if options.json:
         values = {"data": dataset.name, "usage": part, "tta": options.tta, "models": results}
-        temporary = options.json.with_name(f"{options.json.name}.{os.getpid()}.tmp")
-        try:
-            temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-            os.replace(temporary, options.json)
-        except OSError as error:
-            raise ConfigError(f"{options.json}: cannot be written ({error.strerror})") from None
+        with whole_file(options.json) as file:
+            file.write(json.dumps(values, indent=1) + "\n")
     return 0
 
 
 def _choose_split(
     predictors: Sequence[Predictor], dataset: FaceDataset, kind: str | None, seed: int | None
-) -> tuple[Split, str]:
+) -> tuple[Split, list[str]]:
     """The split that was asked for, or else that of the models which were trained on these data.
 
     Args:
         kind, seed: as asked for; if both are None, nothing was.
 
     Returns:
-        The split, and the models that were trained on another one of these data, as text.
+        The split, and sentences on the models that may have learned from the faces that it holds out.
 
     Raises:
         ConfigError: nothing was asked for, and the models were trained on different splits of these data.
     """
     from zoo.data.split import make_split
-    from zoo.training.pretrained import is_related, learned_apart, own_split
+    from zoo.training.pretrained import is_related, learned_apart, on_same_split, own_split
 
     cards = [predictor.card for predictor in predictors]
     trained = [card for card in cards if is_related(card.data, dataset)]
@@ -104,15 +97,31 @@ def _choose_split(
         own = trained[0].data["split"]
         kind, seed = own["kind"], own["seed"]
     chosen = make_split(dataset, kind=kind or "official", seed=seed or 0)
-    apart = [card for card in trained if learned_apart(card.data, dataset, chosen)]
-    strangers = [f"{card.name} ({own_split(card)})" for card in trained if card not in apart]
+    apart = [card for card in trained if on_same_split(card.data, dataset, chosen)]
+    strangers = ", ".join(f"{card.name} ({own_split(card)})" for card in trained if card not in apart)
     if apart and strangers and not asked:
         raise ConfigError(
             f"{', '.join(card.name for card in apart)} ({own_split(apart[0])}) and "
-            f"{', '.join(strangers)} were trained on different splits of {dataset.name}; required: --split "
+            f"{strangers} were trained on different splits of {dataset.name}; required: --split "
             "and --split-seed, or models of one split"
         )
-    return chosen, ", ".join(strangers)
+    warnings = []
+    if strangers:
+        warnings.append(
+            "trained on another split of these data, so the faces measured may be among their training "
+            f"faces: {strangers}"
+        )
+    unknown = [
+        f"{card.name} ({card.data['name']})"
+        for card in cards
+        if card not in trained and learned_apart(card.data, dataset, chosen) is None
+    ]
+    if unknown:
+        warnings.append(
+            "learned from data of another name; figures are too good if its faces are among those measured: "
+            + ", ".join(unknown)
+        )
+    return chosen, warnings
 
 
 def _rows(dataset: FaceDataset, usage: str, split: Split | None) -> tuple[str, np.ndarray]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from zoo.command import run_command
 from zoo.data.load import add_data_arguments
 from zoo.errors import ConfigError, DataError
+from zoo.output import require_writable, whole_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,17 +95,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             "triplets": None if triplets is None else triplets.fingerprint,
             "results": results,
         }
-        temporary = options.json.with_name(f"{options.json.name}.{os.getpid()}.tmp")
-        try:
-            temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-            os.replace(temporary, options.json)
-        except OSError as error:
-            raise ConfigError(f"{options.json}: cannot be written ({error.strerror})") from None
+        with whole_file(options.json) as file:
+            file.write(json.dumps(values, indent=1) + "\n")
     return 0
 
 
 def _check(options: argparse.Namespace) -> None:
-    """See that the numbers can be, and that there is a folder for pictures, before anything is computed.
+    """See before anything is computed that the numbers can be, and that what is asked for can be written.
 
     Raises:
         ConfigError: something of it isn't so.
@@ -116,6 +112,8 @@ def _check(options: argparse.Namespace) -> None:
         raise ConfigError(f"--triplets is {options.triplets}; required: at least 1")
     if not 0 <= options.seed < 2**32:
         raise ConfigError(f"--seed is {options.seed}; required: 0 to {2**32 - 1}")
+    if options.json:
+        require_writable(options.json)
     if options.pictures:
         try:
             options.pictures.mkdir(parents=True, exist_ok=True)

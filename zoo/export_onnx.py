@@ -7,14 +7,14 @@ import contextlib
 import io
 import json
 import logging
-import os
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zoo.command import run_command
-from zoo.errors import ConfigError, WeightsError
+from zoo.errors import WeightsError
+from zoo.output import require_writable, whole_file
 
 if TYPE_CHECKING:
     from torch import nn
@@ -72,8 +72,7 @@ def export_onnx(predictor: Predictor, path: Path) -> float:
     import onnxruntime
     import torch
 
-    if not path.parent.is_dir():  # before the work, not after it
-        raise ConfigError(f"{path}: cannot be written; required: a folder that exists")
+    require_writable(path)
     example = torch.zeros((2, 48, 48), dtype=torch.uint8)
     with _quiet():
         program = torch.onnx.export(
@@ -105,12 +104,8 @@ def export_onnx(predictor: Predictor, path: Path) -> float:
             f"{path}: onnxruntime's probabilities differ by {difference:.2g} from PyTorch's; "
             f"required: at most {_TOLERANCE}"
         )
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(written)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be written ({error.strerror})") from None
+    with whole_file(path, "wb") as file:
+        file.write(written)
     return difference
 
 

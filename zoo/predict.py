@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from zoo.command import run_command
 from zoo.errors import ConfigError, ImageError
+from zoo.output import require_writable, whole_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -112,8 +113,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--models", type=Path, metavar="DIR", help="a folder of further saved models")
     options = parser.parse_args(argv)
 
-    if options.csv and not options.csv.resolve().parent.is_dir():
-        raise ConfigError(f"--csv {options.csv}: there is no folder {options.csv.resolve().parent}")
+    if options.csv:
+        require_writable(options.csv)
 
     from zoo.predictor import Predictor
     from zoo.training.device import pick_device
@@ -161,21 +162,15 @@ def _with_progress(
 
 
 def _write_csv(path: Path, rows: Iterable[Row], classes: tuple[str, ...]) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            box = ("x", "y", "width", "height")
-            writer.writerow(("file", "face", *box, "expression", "probability", *classes))
-            for row in rows:
-                place = row.box or ("",) * 4
-                numbers = [f"{value:.4f}" for value in row.probabilities] or [""] * len(classes)
-                writer.writerow((row.file, row.face, *place, *_answer(row, classes), *numbers))
-        temporary.replace(path)
-    except OSError as error:
-        raise ConfigError(f"--csv {path}: cannot be written ({error.strerror or error})") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    # A file's name need not be UTF-8; it is written as its folder has it.
+    with whole_file(path, newline="", errors="surrogateescape") as file:
+        writer = csv.writer(file)
+        box = ("x", "y", "width", "height")
+        writer.writerow(("file", "face", *box, "expression", "probability", *classes))
+        for row in rows:
+            place = row.box or ("",) * 4
+            numbers = [f"{value:.4f}" for value in row.probabilities] or [""] * len(classes)
+            writer.writerow((row.file, row.face, *place, *_answer(row, classes), *numbers))
 
 
 def _print_table(rows: Iterable[Row], classes: tuple[str, ...], unsure_below: float) -> None:
@@ -197,12 +192,17 @@ def _print_table(rows: Iterable[Row], classes: tuple[str, ...], unsure_below: fl
         if row.probabilities and max(row.probabilities) < unsure_below:
             name += " (unsure)"
         numbers = (f"{value:.2f}" for value in row.probabilities)
-        table.add_row(str(row.file), str(row.face or ""), place, name, probability, *numbers)
+        table.add_row(_readable(row.file), str(row.face or ""), place, name, probability, *numbers)
     console = stdout()
     # A row stays one line for the next program in the pipe, and in a terminal that is too narrow for it.
     wide = console.options.update(width=10_000)
     console.width = max(console.width, Measurement.get(console, wide, table).maximum)
     console.print(table)
+
+
+def _readable(file: Path) -> str:
+    """A file's name, whose bytes need not be UTF-8."""
+    return os.fsencode(file).decode("utf-8", "replace")
 
 
 def _answer(row: Row, classes: tuple[str, ...]) -> tuple[str, str]:

@@ -8,7 +8,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zoo.command import run_command
 from zoo.data.load import add_data_arguments
@@ -407,7 +407,7 @@ def _network(
     network.backbone.load_state_dict(trained.state_dict())
     network.know_training(shares, card.temperature)
     split_key = ("random", held.seed) if held.split == "random" else None
-    seen = bool(options.fec) or _seen(card, dataset, split_key)
+    seen = bool(options.fec) or _seen(card.data, dataset, split_key)
     if seen and not options.fec:
         console.print(
             f"{card.name} was trained with held-out faces, so what is fitted to them is too sure; a backbone "
@@ -442,17 +442,25 @@ def _saved(backbone: str, classes: tuple[str, ...]) -> tuple[nn.Module, Card] | 
     return network, card
 
 
-def _seen(card: Card, dataset: FaceDataset, split_key: tuple[str, int] | None) -> bool:
-    """Whether a backbone may have been trained with the held-out faces.
+def _seen(data: dict[str, Any], dataset: FaceDataset, split_key: tuple[str, int] | None) -> bool:
+    """Whether a backbone, or the model that it began with, may have been trained with the held-out faces.
 
-    Votes change a fingerprint, as they drop rows, and with it what a split draws. So of data of one name
-    only an equal split of equal rows has not been seen.
+    Votes change a fingerprint, as they drop rows, and with it what a split draws; FER2013 goes by several
+    names. So of the same or of such data only an equal split of equal rows has not been seen.
+
+    Args:
+        data: the field of the model's card.
     """
-    split = card.data.get("split", {})
-    apart = (split.get("kind"), split.get("seed")) == split_key
-    return card.data.get("name") == dataset.name and not (
-        apart and card.data.get("fingerprint") == dataset.fingerprint
-    )
+    from zoo.card import is_fer2013
+    from zoo.training.pretrained import is_related
+
+    split = data["split"]
+    equal = data["fingerprint"] == dataset.fingerprint
+    known = is_related(data, dataset) or (is_fer2013(data["name"]) and is_fer2013(dataset.name))
+    before = data.get("pretrained", {}).get("data")
+    if before is not None and _seen(before, dataset, split_key):
+        return True
+    return known and not (equal and (split["kind"], split["seed"]) == split_key)
 
 
 def _train(

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 import torch
@@ -16,11 +17,12 @@ from search.export import ExportTask, _final_recipe, _folder, _train_trial
 from search.settings import StudySettings
 from search.space import SearchSpace
 from search.storage import Places
-from search.study import create_study, load_study, quiet_optuna
+from search.study import StudyError, create_study, load_study, quiet_optuna, split_of
 from tests.search.synthetic import settings
 from tests.search.test_objective import SMALLEST
 from zoo.card import Card
 from zoo.data import make_split
+from zoo.data.dataset import USAGES
 from zoo.data.drawn import drawn_dataset
 from zoo.models import CARD, reserved
 from zoo.training.loop import DivergedError, Trainer
@@ -83,6 +85,31 @@ def test_a_model_is_neither_trained_twice_nor_overwritten_by_another(task: Expor
     assert _where(task, seconds=121) == task.folder.name
     assert _where(task, split_seed=5, seconds=60) == other
     assert _where(task, fingerprint="another") == _where(task, split_seed=5) == other
+
+
+@pytest.mark.parametrize("kind", ["official", "random"])
+def test_a_study_goes_on_with_data_that_have_other_private_rows(tmp_path: Path, kind: str) -> None:
+    quiet_optuna()
+    # The private rows lie among the others, and the study began without them.
+    order = np.random.default_rng(0).permutation(len(DATASET))
+    whole = replace(
+        DATASET, faces=DATASET.faces[order], labels=DATASET.labels[order], usage=DATASET.usage[order]
+    )
+    kept = whole.usage != USAGES.index("PrivateTest")
+    part = replace(whole, faces=whole.faces[kept], labels=whole.labels[kept], usage=whole.usage[kept])
+    assert part.fingerprint == whole.fingerprint
+    places = Places("s", f"sqlite:///{tmp_path}/study.db", tmp_path)
+    settings = replace(_settings(), fingerprint=whole.fingerprint, split_kind=kind)
+    study = create_study(places, settings, make_split(part, kind=kind, seed=3))
+    here, there = split_of(study, part), split_of(study, whole)
+    for name in ("train", "validation"):
+        one, other = part.faces[getattr(here, name)], whole.faces[getattr(there, name)]
+        assert np.array_equal(one, other)
+    assert len(there.test) > len(here.test) if kind == "official" else len(there.test) == len(here.test)
+    with pytest.raises(
+        StudyError, match=f"data {part.name} has fingerprint .*; required: {whole.fingerprint}"
+    ):
+        split_of(study, replace(part, labels=part.labels[::-1]))
 
 
 def test_a_folder_in_which_another_process_trains_is_left_to_it(task: ExportTask) -> None:

@@ -341,8 +341,8 @@ def bare() -> optuna.Study:
     return study
 
 
-def add(study: optuna.Study, state: TrialState, accuracy: float, proposal: str) -> None:
-    attributes = {"recipe": {}, PROPOSAL: proposal}
+def add(study: optuna.Study, state: TrialState, accuracy: float, proposal: str, **more: str) -> None:
+    attributes = {"recipe": {}, PROPOSAL: proposal, **more}
     study.add_trial(
         optuna.create_trial(
             state=state,
@@ -376,6 +376,9 @@ def test_without_complete_trials_the_best_so_far_are_taken() -> None:
     assert [trial.number for trial in top_trials(StudyTable.of(study), 2)] == [0]
     add(study, TrialState.PRUNED, 0.3, "b")
     assert [trial.number for trial in top_trials(StudyTable.of(study), 2)] == [1]
+    # Pruning let this one go on.
+    add(study, TrialState.FAIL, 0.35, "c", reason="interrupted")
+    assert [trial.number for trial in top_trials(StudyTable.of(study), 2)] == [2, 1]
 
 
 @pytest.mark.parametrize(

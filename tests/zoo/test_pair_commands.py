@@ -273,14 +273,19 @@ def test_equal_seeds_of_other_rows_have_seen_the_held_out_faces(trained):
     card = Card.load(trained.parent / "backbone" / CARD)
     split = {"kind": "random", "seed": 3}
     same = {**card.data, "name": dataset.name, "split": split, "fingerprint": dataset.fingerprint}
+    other = {"name": "other.csv", "fingerprint": "of other faces"}
     for changes, split_key, seen in (
         ({}, ("random", 3), False),
         ({}, ("random", 4), True),
         ({}, None, True),
         ({"fingerprint": "of fewer rows"}, ("random", 3), True),
-        ({"name": "other.csv"}, None, False),
+        ({"name": "other.csv"}, None, True),
+        ({"name": "icml_face_data.csv", "fingerprint": "of fewer rows"}, ("random", 3), True),
+        (other, None, False),
+        ({**other, "pretrained": {"data": same}}, None, True),
+        ({**other, "pretrained": {"data": {**same, **other}}}, None, False),
     ):
-        assert _seen(dataclasses.replace(card, data={**same, **changes}), dataset, split_key) == seen
+        assert _seen({**same, **changes}, dataset, split_key) == seen
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """`python -m zoo.predict` answers for files and folders, and passes over what it can't read."""
 
 import csv
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -65,6 +67,17 @@ def test_csv(model: Path, pictures: Path, tmp_path: Path, capsys: pytest.Capture
     assert [path.name for path in tmp_path.iterdir()] == ["answers.csv"]
 
 
+def test_a_name_that_is_not_utf8_is_written_as_it_is(
+    model: Path, pictures: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    file = os.fsdecode(bytes(tmp_path) + b"/caf\xe9.png")
+    shutil.copy(pictures / "nobody.png", file)
+    assert main([str(model), file, "--csv", str(tmp_path / "answers.csv")]) == 0
+    assert b"/caf\xe9.png,0," in (tmp_path / "answers.csv").read_bytes()
+    assert main([str(model), file]) == 0
+    assert "/caf\N{REPLACEMENT CHARACTER}.png".encode() in capfdbinary.readouterr().out
+
+
 def test_table(model: Path, pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(model), str(pictures / PORTRAIT), str(pictures / "nobody.png")]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -103,7 +116,8 @@ def test_folders_are_walked_in_order(pictures: Path) -> None:
     [
         (["no_such_model", "x.png"], WeightsError, "no_such_model"),
         (["MODEL", "EMPTY"], ConfigError, "there is no picture in it"),
-        (["MODEL", "x.png", "--csv", "absent/answers.csv"], ConfigError, "there is no folder"),
+        (["MODEL", "x.png", "--csv", "absent/answers.csv"], ConfigError, "required: a folder that exists"),
+        (["MODEL", "x.png", "--csv", "."], ConfigError, "required: a file, which this folder isn't"),
     ],
 )
 def test_mistakes(

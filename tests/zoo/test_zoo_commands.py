@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -458,6 +459,38 @@ def test_a_seed_that_splits_nothing_is_not_warned_of(capsys: pytest.CaptureFixtu
     assert "another split" not in capsys.readouterr().err
 
 
+def _copied(model: str, name: str, /, **data: Any) -> None:
+    """A model `name` with `model`'s weights whose card says other things of its data."""
+    shutil.copytree(Path("models") / model, Path("models") / name)
+    card = Card.load(Path("models") / name / "card.json")
+    replace(card, name=name, data={**card.data, **data}).save(Path("models") / name / "card.json")
+
+
+def test_a_fine_tuned_model_goes_with_others_of_its_split(
+    classes: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    origin = Card.load(Path("models/tiny0/card.json")).data
+    _copied("random3", "tuned", pretrained={"model": "tiny0", "data": origin})
+    assert len(_evaluated("tuned", "random3", "--data", classes)["models"]) == 3
+    assert "training faces" not in capsys.readouterr().err
+    card = ensemble.make_ensemble(
+        ["tuned", "random3"], load_dataset(Path(classes)), Path("models/tuned-both"), flip=False
+    )
+    assert [*card.metrics] == ["random 80%", "random 10% validation", "random 10% test"]
+
+
+@pytest.mark.parametrize("usage", ["validation", "all"])
+def test_a_model_of_data_of_another_name_may_know_the_faces(
+    classes: str, usage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = f"foreign-{usage}"
+    split = {**Card.load(Path("models/random3/card.json")).data["split"], "digest": "0" * 16}
+    _copied("random3", name, name="photographs", fingerprint="0" * 16, split=split)
+    _evaluated(name, "random3", "--data", classes, "--usage", usage)
+    told = "data of another name" in capsys.readouterr().err
+    assert told == (usage == "validation")
+
+
 def test_models_of_different_splits_need_one_to_be_named(classes: str) -> None:
     with pytest.raises(ConfigError, match=r"random3 \(.* 3\) and random4 \(.* 4\) were trained on different"):
         evaluate.main(["random3", "random4", "--data", classes, "--device", "cpu"])
@@ -482,7 +515,8 @@ def test_usages_and_parts(usage: str, faces: int, capsys: pytest.CaptureFixture[
         (["tiny0", "--usage", "test"], DataError, "fer2013.csv has no test rows"),
         (["tiny0", "--usage", "Public"], ConfigError, "--usage is 'Public'; required: one of Training"),
         (["absent"], WeightsError, "'absent' is not a saved model; required: .*tiny0"),
-        (["tiny0", "--json", "absent/figures.json"], ConfigError, "absent/figures.json: cannot be written"),
+        (["absent", "--json", "absent/figures.json"], ConfigError, "absent/figures.json: cannot be written"),
+        (["absent", "--json", "."], ConfigError, "required: a file, which this folder isn't"),
     ],
 )
 def test_bad_evaluations_are_named(options: list[str], error: type[Exception], words: str) -> None:

@@ -14,7 +14,15 @@ from zoo.errors import ConfigError
 from zoo.models import is_ensemble, load_model, resolve
 from zoo.networks import NetworkConfig, build
 
-__all__ = ["Start", "is_related", "learned_apart", "own_split", "saved_start", "split_options"]
+__all__ = [
+    "Start",
+    "is_related",
+    "learned_apart",
+    "on_same_split",
+    "own_split",
+    "saved_start",
+    "split_options",
+]
 
 _PUBLIC_TEST = 3589  # faces of FER2013's
 
@@ -69,6 +77,18 @@ def is_related(data: dict[str, Any], dataset: FaceDataset) -> bool:
         data: the field of the model's card.
     """
     return data["fingerprint"] == dataset.fingerprint or data["name"] == dataset.name
+
+
+def on_same_split(data: dict[str, Any], dataset: FaceDataset, split: Split) -> bool:
+    """Whether a saved model was trained on this split of these data, whose held-out faces it doesn't know.
+
+    What it began with may have learned from other data, of which nobody can tell.
+
+    Args:
+        data: the field of the model's card.
+    """
+    apart = learned_apart(data, dataset, split)
+    return apart is True or (apart is None and is_related(data, dataset))
 
 
 def split_options(kind: str, seed: int, part: str) -> str:

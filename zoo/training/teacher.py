@@ -14,7 +14,7 @@ from zoo.errors import ConfigError
 from zoo.models import load_model, resolve
 from zoo.training.device import autocast
 from zoo.training.graphs import recorded
-from zoo.training.pretrained import learned_apart, split_options
+from zoo.training.pretrained import on_same_split, split_options
 
 __all__ = ["Teacher"]
 
@@ -55,7 +55,7 @@ class Teacher:
                     f"teacher {name!r} knows {', '.join(card.classes)}; required: "
                     + ", ".join(dataset.classes)
                 )
-            if not learned_apart(card.data, dataset, split):
+            if not on_same_split(card.data, dataset, split):
                 options = split_options(split.kind, split.seed, split.names[1])
                 raise ConfigError(
                     f"teacher {name!r} learned from other parts of the data, perhaps from faces that select "
