@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # Gradio reads it when it is imported
+os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")  # which it sums up after each event, of 10,000
 
 import asyncio
 import contextlib
 import functools
 import json
+import math
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from html import escape
@@ -59,24 +61,20 @@ _FRAME_SECONDS = 0.08
 _CAMERA = {"video": {"width": {"ideal": 640}, "height": {"ideal": 480}}}
 
 
-def _as_file(component: Any, noun: str = "picture") -> Any:
+def _as_file(component: Any) -> Any:
     """Let a component hand its file over as it came, so that one place decides what is decoded.
 
     By itself `gr.Image` decodes before any limit is checked, `gr.Video` runs an ffmpeg that may not be
     installed, and `gr.File` leaves an empty file behind. The method is replaced on the object: a subclass
-    would make Gradio write a file here.
+    would make Gradio write a file here. An event whose answer is an update of the component, as those of
+    `gr.Examples` are, would put a new object in its place.
     """
 
-    def place(file: Any) -> str:
-        # Gradio has checked that it lies in the upload folder, so it was there once.
-        if not Path(file.path).is_file():
-            raise _for_visitor(ImageError(f"This {noun} is no longer kept (three minutes); choose it again."))
-        return file.path
-
     def places(payload: Any) -> Any:
+        # Gradio has checked that they lie in the upload folder; they may be deleted by now.
         if isinstance(payload, ListFiles):
-            return [place(file) for file in payload]
-        return None if payload is None else place(payload)
+            return [file.path for file in payload]
+        return None if payload is None else payload.path
 
     component.preprocess = places
     return component
@@ -87,6 +85,18 @@ async def _fetch_nothing(url: str, cache_dir: str) -> str:
 
 
 _fetch = processing_utils.async_ssrf_protected_download
+
+
+def _examples(samples: list[list[str | None]], inputs: list[Any], **options: Any) -> None:
+    """Samples to click on, each with a path for every input."""
+    shown = gr.Dataset(components=inputs, samples=samples, type="index", **options)
+
+    def taken(place: int) -> Any:
+        files = shown.samples[place]
+        return files if len(files) > 1 else files[0]
+
+    quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+    shown.click(taken, shown, inputs, postprocess=False, **quiet, **_LAST)
 
 
 def _picture(label: str, **options: Any) -> Any:
@@ -256,15 +266,23 @@ def _told(handler: Callable[..., Any]) -> Callable[..., Any]:
     return answer
 
 
-def _told_step_by_step(handler: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
-    """`_told` for a handler that yields."""
+def _failed(error: ZooError) -> str:
+    """An error in the place of an answer, which no answer of another picture may keep."""
+    return message("That didn't work", str(error), kind="none")
+
+
+def _told_in_place(handler: Callable[..., str]) -> Callable[..., str]:
+    """Let a handler whose answer is HTML answer a `ZooError` in words.
+
+    After an event that fails Gradio drops the one that waits for it (`always_last`).
+    """
 
     @functools.wraps(handler)
-    def answer(*values: Any) -> Iterator[Any]:
+    def answer(*values: Any) -> str:
         try:
-            yield from handler(*values)
+            return handler(*values)
         except ZooError as error:
-            raise _for_visitor(error) from error
+            return _failed(error)
 
     return answer
 
@@ -281,20 +299,23 @@ class _Turns:
     latest: int = 0
     cancelled: bool = False
 
-    def begin(self) -> str:
+    def begin(self) -> tuple[str, int]:
+        """What the visitor sees until the work begins, and the number of the run."""
         self.latest += 1
         self.cancelled = False
-        return message("Waiting", "Others are before you.")
+        return message("Waiting", "Others are before you."), self.latest
 
     def cancel(self) -> None:
         self.cancelled = True
 
-    def run(self, steps: Iterator[str]) -> Iterator[Any]:
-        """The steps up to the one at which the visitor cancels, or begins anew."""
-        self.latest += 1
-        own = self.latest
+    def run(self, own: int, steps: Iterator[str]) -> Iterator[Any]:
+        """The steps up to the one at which the visitor cancels, or begins anew.
+
+        Args:
+            own: number of the run. A visit that was forgotten while it waited has begun none.
+        """
         for step in steps:
-            if self.latest != own:
+            if self.latest > own:
                 yield gr.skip()  # Gradio shows a run's last step twice, and the place is another run's by now
                 return
             if self.cancelled:
@@ -315,9 +336,9 @@ def _photo_tab(page: _Page) -> None:
             picture = _picture("Your picture", elem_id="photo-in")
             with gr.Row(elem_classes="examples"):
                 pictures = page.examples
-                gr.Examples(
-                    [[str(path)] for path in pictures.values()], picture, example_labels=list(pictures),
-                    label="Or try one of these", elem_id="photo-examples", api_visibility="private",
+                _examples(
+                    [[str(path)] for path in pictures.values()], [picture], sample_labels=list(pictures),
+                    label="Or try one of these", elem_id="photo-examples",
                 )  # fmt: skip
             network = page.network_menu("photo-network")
             second = gr.Dropdown(others(), value="", label="A second one beside it", elem_id="photo-second")
@@ -334,11 +355,17 @@ def _photo_tab(page: _Page) -> None:
             detail = gr.HTML(elem_id="photo-detail")
     kept = gr.State(None, time_to_live=_KEPT_SECONDS)
 
+    def empty(words: str) -> tuple[Any, ...]:
+        hidden = gr.update(visible=False)
+        return words, hidden, gr.update(value=None, visible=False), hidden, None, ""
+
     def show(source: str | None, first: str, other: str, as_face: bool) -> tuple[Any, ...]:
         if source is None:
-            hidden = gr.update(visible=False)
-            return start, hidden, gr.update(value=None, visible=False), hidden, None
-        labelled, photo = look(library, source, (first, other), whole=as_face)
+            return empty(start)
+        try:
+            labelled, photo = look(library, source, (first, other), whole=as_face)
+        except ZooError as error:
+            return empty(_failed(error))
         menu = face_choices(photo)
         return (
             summary(photo),
@@ -346,27 +373,26 @@ def _photo_tab(page: _Page) -> None:
             gr.update(value=labelled, visible=not as_face),
             gr.update(choices=menu, value=0 if menu else None, visible=len(menu) > 1),
             photo,
+            "",
         )
 
-    @_told
     def found(source: str | None, first: str, other: str) -> tuple[Any, ...]:
         return show(source, first, other, False)
 
-    @_told
     def as_face(source: str | None, first: str, other: str) -> tuple[Any, ...]:
         return show(source, first, other, True)
 
-    @_told
+    @_told_in_place
     def explained(photo: Photo | None, index: int | None) -> str:
         return explain(library, photo, index)
 
-    @_told
+    @_told_in_place
     def turned_to(photo: Photo | None, index: int | None) -> str:
         if photo is None:
             return message("This picture is no longer kept", "Choose it again to look at its faces.")
         return explain(library, photo, index)
 
-    inputs, outputs = [picture, network, second], [words, whole, shown, face, kept]
+    inputs, outputs = [picture, network, second], [words, whole, shown, face, kept, detail]
     changed = gr.on(
         [picture.change, network.input, second.input], found, inputs, outputs,
         api_visibility="private", **_SHORT,
@@ -436,16 +462,16 @@ def _compare_tab(page: _Page) -> None:
         hint += f" {page.comparer.card.name} compares them."
     answer = gr.HTML(message("Choose two pictures", hint), elem_id="compare-out")
     known = {name: str(path) for name, path in page.examples.items()}
-    gr.Examples(
+    _examples(
         [
             [known["astronaut"], known["admiral"], None],
             [known["drawn happy"], known["drawn angry"], None],
             [known["astronaut"], known["drawn happy"], known["drawn angry"]],
         ],
-        pictures, label="Or try these", elem_id="compare-examples", api_visibility="private",
+        pictures, label="Or try these", elem_id="compare-examples",
     )  # fmt: skip
 
-    @_told
+    @_told_in_place
     def compared(first: str | None, second: str | None, third: str | None) -> str:
         return comparison_page(compare_pictures(page.comparer, (first, second, third)))
 
@@ -457,7 +483,7 @@ def _video_tab(page: _Page) -> None:
     with gr.Row(equal_height=False):
         with gr.Column(min_width=300):
             film = gr.Video(label="A film", sources=["upload"], elem_id="film-in", height=300)
-            _as_file(film, "film")
+            _as_file(film)
             with gr.Row():
                 watch_button = gr.Button("Watch the film", variant="primary", elem_id="film-go")
                 watch_stop = gr.Button("Cancel", elem_id="film-stop")
@@ -491,7 +517,7 @@ def _video_tab(page: _Page) -> None:
 
     def read(paths: list[str] | None, name: str) -> Iterator[str]:
         so_far: list[Any] = []
-        for total, so_far in read_many(paths, page.library.predictor(name)):
+        for total, so_far in _kept_meanwhile(paths, read_many(paths, page.library.predictor(name))):
             yield _progress(len(so_far) / total, f"{len(so_far)} of {total} pictures")
         yield batch_page(so_far)
 
@@ -504,18 +530,39 @@ def _long_work(
 ) -> None:
     """One button starts the work, whose steps are shown in `answer`, and another ends it."""
     turns = gr.State(_Turns())
+    # In the browser, so that each run has the number that it began with: a state would give it the latest.
+    number = gr.Number(0, visible="hidden", precision=0)
 
-    @_told_step_by_step
-    def steps(source: Any, name: str, own: _Turns) -> Iterator[Any]:
-        yield from own.run(work(source, name))
+    def steps(source: Any, name: str, own: _Turns, run: int) -> Iterator[Any]:
+        try:
+            yield from own.run(run, work(source, name))
+        except ZooError as error:
+            yield _failed(error)
 
     # By itself Gradio ignores an event while an earlier one of its kind runs.
     quiet: dict[str, Any] = {
         "api_visibility": "private", "show_progress": "hidden", "trigger_mode": "multiple"
     }  # fmt: skip
-    begun = go.click(lambda own: own.begin(), turns, answer, queue=False, **quiet)
-    begun.then(steps, [*sources, turns], answer, **quiet, **_LONG)
+    begun = go.click(lambda own: own.begin(), turns, [answer, number], queue=False, **quiet)
+    run = begun.then(steps, [*sources, turns, number], answer, **quiet, **_LONG)
+    # Refused by the queue, say; Gradio has told why.
+    run.failure(lambda: message("That didn't work", "Try it again."), None, answer, queue=False, **quiet)
     halt.click(lambda own: own.cancel(), turns, None, queue=False, **quiet)
+
+
+def _kept_meanwhile(paths: Sequence[str] | None, steps: Iterator[Any]) -> Iterator[Any]:
+    """The steps of reading many files, which are kept until then: Gradio deletes files by their age."""
+    renewed = -math.inf
+    while True:
+        if time.monotonic() - renewed >= _KEPT_SECONDS / 3:
+            renewed = time.monotonic()
+            for path in paths or ():
+                with contextlib.suppress(OSError):
+                    os.utime(path)
+        try:
+            yield next(steps)
+        except StopIteration:
+            return
 
 
 def _progress(share: float, words: str) -> str:
@@ -546,7 +593,7 @@ def _endpoints(page: _Page) -> None:
     with gr.Row(visible=False):
         picture = _picture("picture")
         pictures = [_picture(name) for name in ("first", "second", "third")]
-        film = _as_file(gr.Video(label="film"), "film")
+        film = _as_file(gr.Video(label="film"))
         files = _as_file(gr.File(label="files", file_count="multiple"))
         network = gr.Textbox(label="network", value="")
         whole = gr.Checkbox(label="whole", value=False)
@@ -559,7 +606,7 @@ def _endpoints(page: _Page) -> None:
 
         Args:
             picture: an image file.
-            network: a name out of /models; empty for the most accurate one.
+            network: a name out of /models; empty for the most accurate single network.
             whole: take the whole picture as one face instead of looking for faces.
         """
         predictor = library.predictor(network)
@@ -572,7 +619,7 @@ def _endpoints(page: _Page) -> None:
 
         Args:
             picture: an image file.
-            network: a name out of /models; empty for the most accurate one.
+            network: a name out of /models; empty for the most accurate single network.
             face: its number, 1 for the leftmost.
         """
         predictor = library.predictor(network)
@@ -600,7 +647,7 @@ def _endpoints(page: _Page) -> None:
 
         Args:
             film: a video file.
-            network: a name out of /models; empty for the most accurate one.
+            network: a name out of /models; empty for the most accurate single network.
         """
         *_, seen = watch_film(film, library.predictor(network))
         return {
@@ -615,9 +662,9 @@ def _endpoints(page: _Page) -> None:
 
         Args:
             files: image files, at most 500.
-            network: a name out of /models; empty for the most accurate one.
+            network: a name out of /models; empty for the most accurate single network.
         """
-        *_, (_, done) = read_many(files, library.predictor(network))
+        *_, (_, done) = _kept_meanwhile(files, read_many(files, library.predictor(network)))
         return {"csv": batch_csv(done), "unreadable": [entry.name for entry in done if entry.error]}
 
     def list_models() -> list[dict[str, Any]]:

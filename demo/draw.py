@@ -43,7 +43,7 @@ def annotate(image: np.ndarray, answers: Sequence[Answer]) -> np.ndarray:
     """
     scale = min(1.0, _LONGEST_SHOWN / max(image.shape[:2]))
     if scale < 1:
-        image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        image = thumbnail(image, _LONGEST_SHOWN)
     picture = Image.fromarray(image)
     pen = ImageDraw.Draw(picture)
     unit = max(picture.size) / 640

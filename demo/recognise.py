@@ -22,6 +22,7 @@ __all__ = [
     "largest",
     "open_picture",
     "recognise",
+    "require_kept",
 ]
 
 SMALLEST_PICTURE = 16  # pixels of the shorter side; a face smaller than this shows no expression
@@ -75,6 +76,16 @@ class Answer(Reading):
         return Reading(self.number, self.box, self.probabilities, self.unsure)
 
 
+def require_kept(path: Path) -> None:
+    """See that a file which a visitor sent is still there.
+
+    Raises:
+        ImageError: it was deleted, as all are some minutes after they were sent.
+    """
+    if not path.is_file():
+        raise ImageError(f"{path.name}: is no longer kept (three minutes); choose it again.")
+
+
 def open_picture(source: object) -> np.ndarray:
     """What a visitor sent → RGB uint8 (H, W, 3).
 
@@ -85,6 +96,8 @@ def open_picture(source: object) -> np.ndarray:
         raise ImageError("There is no picture yet: upload one, paste one or take one.")
     if isinstance(source, str):
         source = Path(source)
+    if isinstance(source, Path):
+        require_kept(source)
     name = source.name if isinstance(source, Path) else "the picture"
     image = read_image(source, name=name)  # type: ignore[arg-type]
     height, width = image.shape[:2]

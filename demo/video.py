@@ -19,7 +19,7 @@ import numpy as np
 from demo.charts import timeline
 from demo.draw import colour_of, data_address, thumbnail
 from demo.markup import csv_link, message, percent, table
-from demo.recognise import Reading, open_picture, recognise
+from demo.recognise import Reading, open_picture, recognise, require_kept
 from zoo.errors import ImageError
 from zoo.pictures import MAX_PIXELS
 from zoo.predictor import Predictor
@@ -97,6 +97,7 @@ def watch_film(path: str | Path | None, predictor: Predictor) -> Iterator[Film]:
     if path is None:
         raise ImageError("There is no film yet: upload one.")
     path = Path(path)
+    require_kept(path)
     _require_film(path)
     # FFmpeg alone: other backends would take a name with a % for a series of pictures.
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
@@ -116,7 +117,8 @@ def watch_film(path: str | Path | None, predictor: Predictor) -> Iterator[Film]:
             yield film
         if not film.moments:
             raise ImageError(f"{path.name}: holds no frames that can be decoded")
-        film.watched = min(film.seconds, MAX_SECONDS) if film.seconds > 0 else film.watched
+        end = min(film.watched + _STEP, MAX_SECONDS)
+        film.watched = max(film.watched, min(film.seconds, end)) if film.seconds > 0 else film.watched
         yield film
     finally:
         capture.release()
@@ -140,13 +142,17 @@ def _length(capture: cv2.VideoCapture) -> float:
 
 
 def _sampled(capture: cv2.VideoCapture) -> Iterator[tuple[float, np.ndarray]]:
-    """Seconds and RGB frame, every half second up to the limit."""
+    """Seconds and RGB frame, every half second up to the limit.
+
+    The time is the frame's own, as the rate may vary and some headers name one of 1000; where a film gives
+    its frames no times, they follow each other by the rate.
+    """
     rate = capture.get(cv2.CAP_PROP_FPS)
     rate = rate if 1 <= rate <= 240 else 25.0
-    due, number = 0.0, 0
+    due, seconds = 0.0, -1 / rate
     while capture.grab():
-        seconds = number / rate
-        number += 1
+        own = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        seconds = own if own > seconds and seconds >= 0 else seconds + 1 / rate
         if seconds > MAX_SECONDS:
             return
         if seconds + 1e-6 < due:

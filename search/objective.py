@@ -260,12 +260,17 @@ class Objective:
 
 
 def _duplicate(trial: optuna.Trial, proposal: Proposal) -> FrozenTrial | None:
-    """The first trial with the same proposal that is finished, poison, or running and begun before."""
+    """The first trial with the same proposal that is finished, poison, or running and begun before.
+
+    A trial that was a duplicate itself doesn't count: the one it repeated may have been interrupted since.
+    """
     fingerprint = proposal.fingerprint
     same = (
         other
         for other in trial.study.get_trials(deepcopy=False)
-        if other.number < trial.number and other.user_attrs.get(PROPOSAL) == fingerprint
+        if other.number < trial.number
+        and other.user_attrs.get(PROPOSAL) == fingerprint
+        and DUPLICATE not in other.user_attrs
     )
     counted = (*FINISHED, TrialState.RUNNING)
     return next((other for other in same if other.state in counted or is_poison(other)), None)

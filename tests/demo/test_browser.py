@@ -185,7 +185,17 @@ def test_a_broken_file_gives_a_message(visit: Callable, tmp_path: Path, examples
     path.write_bytes(examples["astronaut"].read_bytes()[:4000])
     with visit() as page:
         page.locator("#photo-in input[type=file]").set_input_files(path)
-        page.locator(".toast-body").get_by_text("broken.jpg: is damaged or cut short").wait_for()
+        page.locator("#photo-words").get_by_text("broken.jpg: is damaged or cut short").wait_for()
+        page.locator("#photo-examples").get_by_text("astronaut").click()
+        page.locator("#photo-detail .answer").wait_for()
+
+
+def test_a_refused_film_does_not_go_on_waiting(visit: Callable) -> None:
+    with visit() as page:
+        go_to(page, "Video and batch")
+        for kind, words in (("film", "There is no film yet"), ("many", "There are no pictures yet")):
+            page.locator(f"#{kind}-go").click()
+            page.locator(f"#{kind}-out").get_by_text(words).wait_for()
 
 
 @LOOKS

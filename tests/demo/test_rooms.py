@@ -10,6 +10,7 @@ import math
 import re
 import shutil
 import struct
+import subprocess
 import zlib
 from pathlib import Path
 
@@ -91,7 +92,7 @@ def test_bad_files_give_a_message(bad_file: tuple[Path, str], library: Library, 
         (np.full((64, 64, 3), np.nan), "not finite"),
         (np.zeros((0, 0, 3), np.uint8), "no pixels"),
         (np.zeros((5, 300, 3), np.uint8), "too few"),
-        ("/nowhere/at all.png", "no such file"),
+        ("/nowhere/at all.png", "no longer kept"),
         (17, "got int"),
     ],
 )
@@ -272,6 +273,28 @@ def test_a_film_is_watched(film: Path, library: Library) -> None:
     assert "<svg" in page and "Save as CSV" in page
     rows = list(csv.DictReader(io.StringIO(video.film_csv(seen))))
     assert len(rows) == 8 and {"seconds", "face", "expression", *EMOTIONS} <= rows[0].keys()
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="there is no ffmpeg to write such a film")
+def test_each_frame_has_its_own_time(tmp_path: Path, library: Library) -> None:
+    """Ten frames a second for two seconds, then two; the header's rate is that of the start."""
+    path = tmp_path / "film.mkv"
+    times = "setpts=if(lt(N\\,20)\\,N/10\\,2+(N-20)/2)/TB"
+    source = ["-f", "lavfi", "-i", "testsrc=size=64x64:rate=10:duration=3", "-vf", times]
+    written = ["-fps_mode", "vfr", "-c:v", "mjpeg", str(path)]
+    subprocess.run(["ffmpeg", "-loglevel", "error", *source, *written], check=True)
+    *_, seen = video.watch_film(path, library.predictor("smaller"))
+    assert [seconds for seconds, _ in seen.moments] == pytest.approx(
+        [0.5 * step for step in range(14)], abs=0.01
+    )
+
+
+def test_a_film_that_breaks_off_was_not_watched_to_its_end(
+    film: Path, library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(video, "_length", lambda capture: 300.0)
+    *_, seen = video.watch_film(film, library.predictor("smaller"))
+    assert seen.seconds == 300 and seen.watched == 4 and seen.progress < 0.1
 
 
 def test_of_a_long_film_only_the_start_is_read(

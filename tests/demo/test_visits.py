@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from gradio.state_holder import SessionState
+from PIL import Image
 
 from demo import app
 from demo.library import Library
@@ -28,8 +29,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::Depr
 
 def test_a_run_ends_when_it_is_cancelled() -> None:
     turns = app._Turns()
-    turns.begin()
-    steps = turns.run(iter("abc"))
+    words, own = turns.begin()
+    assert "Waiting" in words
+    steps = turns.run(own, iter("abc"))
     assert next(steps) == "a"
     turns.cancel()
     assert "Cancelled" in next(steps) and list(steps) == []
@@ -37,36 +39,48 @@ def test_a_run_ends_when_it_is_cancelled() -> None:
 
 def test_a_run_that_waits_can_be_cancelled() -> None:
     turns = app._Turns()
-    turns.begin()
+    _, own = turns.begin()
     turns.cancel()
-    (only,) = turns.run(iter("abc"))
+    (only,) = turns.run(own, iter("abc"))
     assert "Cancelled" in only
 
 
 def test_a_cancelled_run_says_nothing_when_another_has_begun() -> None:
     turns = app._Turns()
-    turns.begin()
-    first = turns.run(iter("abc"))
+    _, own = turns.begin()
+    first = turns.run(own, iter("abc"))
     assert next(first) == "a"
     turns.cancel()
-    turns.begin()
+    _, own = turns.begin()
     assert list(first) == [app.gr.skip()]
-    assert list(turns.run(iter("de"))) == ["d", "e"]
+    assert list(turns.run(own, iter("de"))) == ["d", "e"]
 
 
 def test_of_two_runs_the_later_one_goes_on() -> None:
     turns = app._Turns()
-    turns.begin(), turns.begin()
-    first, second = turns.run(iter("abc")), turns.run(iter("abc"))
-    assert (next(first), next(second)) == ("a", "a")
+    first = turns.run(turns.begin()[1], iter("abc"))
+    assert next(first) == "a"
+    second = turns.run(turns.begin()[1], iter("abc"))
+    assert next(second) == "a"
     assert list(first) == [app.gr.skip()] and list(second) == ["b", "c"]
+
+
+def test_of_runs_that_wait_only_the_last_one_works() -> None:
+    turns = app._Turns()
+    (_, first), (_, second) = turns.begin(), turns.begin()
+    assert list(turns.run(first, iter("abc"))) == [app.gr.skip()]
+    assert list(turns.run(second, iter("abc"))) == ["a", "b", "c"]
+
+
+def test_a_run_goes_on_when_its_visit_was_forgotten_while_it_waited() -> None:
+    assert list(app._Turns().run(app._Turns().begin()[1], iter("ab"))) == ["a", "b"]
 
 
 def test_cancelling_nothing_is_forgotten() -> None:
     turns = app._Turns()
     turns.cancel()
-    turns.begin()
-    assert list(turns.run(iter("ab"))) == ["a", "b"]
+    _, own = turns.begin()
+    assert list(turns.run(own, iter("ab"))) == ["a", "b"]
 
 
 class Site:
@@ -184,7 +198,7 @@ def test_a_visit_stays_while_its_work_goes_on(
     film = site.upload(write_film(tmp_path / "long.avi", seconds=280, rate=2))
     site.ask("gus", "turned", "small")
     first, start = site.session("gus"), time.monotonic()
-    told = site.ask("gus", "steps", film, "small", None)
+    told = site.ask("gus", "steps", film, "small", None, 1)
     assert told["success"] and time.monotonic() - start > 1.5
     assert site.session("gus") is first
 
@@ -212,10 +226,56 @@ def test_what_is_no_longer_kept_is_said(site: Site, film: Path, examples: dict[s
         ("found", picture, "small", "", None),
         ("compared", picture, picture, None),
         ("read_pictures", [picture], "small"),
-        ("read_film", moving, "small"),
+        ("steps", moving, "small", None, 1),
     ):
         told = site.ask("fay", name, *values)
-        assert not told["success"] and "no longer kept (three minutes)" in told["output"]["error"]
+        assert told["success"] and "no longer kept (three minutes)" in json.dumps(told["output"]["data"])
+    told = site.ask("fay", "read_film", moving, "small")
+    assert not told["success"] and "no longer kept (three minutes)" in told["output"]["error"]
+
+
+def test_an_answer_of_another_picture_does_not_stay(
+    site: Site, tmp_path: Path, examples: dict[str, Path]
+) -> None:
+    assert site.ask("ivo", "found", site.upload(examples["astronaut"]), "small", "", None)["success"]
+    assert "data:image/" in site.ask("ivo", "explained", None, 0)["output"]["data"][0]
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(examples["astronaut"].read_bytes()[:4000])
+    words, *_, detail = site.ask("ivo", "found", site.upload(broken), "small", "", None)["output"]["data"]
+    assert "broken.jpg: is damaged" in words and detail == ""
+    assert site.ask("ivo", "explained", None, 0)["output"]["data"] == [""]
+
+
+def test_what_is_sent_after_an_example_comes_as_it_is(
+    site: Site, tmp_path: Path, examples: dict[str, Path]
+) -> None:
+    example = site.ask("jan", "taken", 0)["output"]["data"][0]
+    assert site.ask("jan", "found", example, "small", "", None)["success"]
+    clear = tmp_path / "clear.png"
+    with Image.open(examples["astronaut"]) as picture:
+        picture.convert("RGBA").save(clear)
+    sent = site.upload(clear)
+    before = {path for path in (tmp_path / "uploads").rglob("*") if path.is_file()}
+    words, whole, *_ = site.ask("jan", "found", sent, "small", "", None)["output"]["data"]
+    assert "message" in words and not whole["visible"]  # offered where there is no face
+    kept = {path for path in (tmp_path / "uploads").rglob("*") if path.is_file()} - before
+    assert not kept  # the picture that is shown is the example's
+
+
+def test_pictures_are_kept_until_they_are_read(site: Site, tmp_path: Path) -> None:
+    paths = []
+    for shade in (10, 20):
+        Image.new("L", (64, 64), shade).save(tmp_path / "wall.png")
+        paths.append(site.upload(tmp_path / "wall.png")["path"])
+
+    def slowly() -> Iterator[int]:
+        for number in range(6):
+            time.sleep(0.5)
+            assert all(Path(path).is_file() for path in paths)
+            yield number
+
+    assert list(app._kept_meanwhile(paths, slowly())) == [0, 1, 2, 3, 4, 5]
+    wait_for(lambda: not any(Path(path).is_file() for path in paths))
 
 
 def test_many_pictures_leave_no_files(site: Site, examples: dict[str, Path]) -> None:

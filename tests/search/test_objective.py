@@ -218,6 +218,10 @@ def test_an_interrupted_trial_goes_on_from_its_last_epoch(
     assert interrupted.state == TrialState.FAIL and reason_of(interrupted) == "interrupted"
     assert list(interrupted.intermediate_values) == [1, 2] and len(bench.checkpoints()) == 1
 
+    # Another worker had the same proposal while it ran, and dropped it.
+    attributes = {"proposal": interrupted.user_attrs["proposal"], "duplicate_of": 0}
+    bench.study.add_trial(optuna.trial.create_trial(state=TrialState.PRUNED, user_attrs=attributes))
+
     bench.stop.clear()
     assert bench.worker.turn()
     trial = bench.study.get_trials()[1]
