@@ -470,11 +470,11 @@ def test_a_fine_tuned_model_goes_with_others_of_its_split(
     classes: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     origin = Card.load(Path("models/tiny0/card.json")).data
-    _copied("random3", "tuned", pretrained={"model": "tiny0", "data": origin})
-    assert len(_evaluated("tuned", "random3", "--data", classes)["models"]) == 3
+    _copied("random3", "begun", pretrained={"model": "tiny0", "data": origin})
+    assert len(_evaluated("begun", "random3", "--data", classes)["models"]) == 3
     assert "training faces" not in capsys.readouterr().err
     card = ensemble.make_ensemble(
-        ["tuned", "random3"], load_dataset(Path(classes)), Path("models/tuned-both"), flip=False
+        ["begun", "random3"], load_dataset(Path(classes)), Path("models/begun-both"), flip=False
     )
     assert [*card.metrics] == ["random 80%", "random 10% validation", "random 10% test"]
 
