@@ -79,6 +79,13 @@ def trained(place):
     return place / "models" / "one"
 
 
+@pytest.fixture(scope="module")
+def backbone(trained):
+    folder = trained.parent / "backbone"
+    train_small(folder, widths=(4, 8), epochs=1)
+    return folder
+
+
 def test_training_leaves_a_model_that_compares(trained):
     network, card = load_comparison(trained)
     assert card.objective["loss"] == "triplet" and card.data["votes"] and len(card.history) == 1
@@ -122,15 +129,14 @@ def test_evaluation_without_votes_measures_pairs_alone(trained, capsys):
     assert "no triplets: they need more faces, or fewer of them" in capsys.readouterr().err
 
 
-def test_a_saved_model_is_a_start_and_a_baseline(trained, capsys):
-    train_small(trained.parent / "backbone", widths=(4, 8), epochs=1)
+def test_a_saved_model_is_a_start_and_a_baseline(trained, backbone, capsys):
     arguments = ["--backbone", "backbone", *DATA, *SHORT, "--frozen", "--views", "2", "--out", "models/two"]
     assert train(arguments) == 0
     card = ComparisonCard.load(trained.parent / "two" / "comparison.json")
     assert card.objective["frozen"] and not card.data["held_out_seen_by_backbone"]
     assert card.objective["classification"] == 0
     before = Comparer.load("models/two").network.backbone.state_dict()
-    for name, value in load_model(trained.parent / "backbone")[0].state_dict().items():
+    for name, value in load_model(backbone)[0].state_dict().items():
         assert torch.equal(before[name], value)
     assert evaluate(["models/two", *DATA, "--pairs", "100", "--baseline", "backbone"]) == 0
     assert "predicted expression (backbone)" in capsys.readouterr().out
@@ -268,9 +274,9 @@ def test_a_backbone_of_other_classes_is_refused(trained):
     shutil.rmtree(folder)
 
 
-def test_equal_seeds_of_other_rows_have_seen_the_held_out_faces(trained):
+def test_equal_seeds_of_other_rows_have_seen_the_held_out_faces(backbone):
     dataset = load_dataset(Path("fer2013.csv"))
-    card = Card.load(trained.parent / "backbone" / CARD)
+    card = Card.load(backbone / CARD)
     split = {"kind": "random", "seed": 3}
     same = {**card.data, "name": dataset.name, "split": split, "fingerprint": dataset.fingerprint}
     other = {"name": "other.csv", "fingerprint": "of other faces"}
