@@ -301,7 +301,8 @@ class _Turns:
 
     def begin(self) -> tuple[str, int]:
         """What the visitor sees until the work begins, and the number of the run."""
-        self.latest += 1
+        # By the clock, as a visit that was forgotten counts anew while its former runs may still wait.
+        self.latest = max(self.latest + 1, time.time_ns() // 1_000_000)
         self.cancelled = False
         return message("Waiting", "Others are before you."), self.latest
 
@@ -314,14 +315,21 @@ class _Turns:
         Args:
             own: number of the run. A visit that was forgotten while it waited has begun none.
         """
-        for step in steps:
-            if self.latest > own:
-                yield gr.skip()  # Gradio shows a run's last step twice, and the place is another run's by now
-                return
-            if self.cancelled:
-                yield message("Cancelled")
-                return
-            yield step
+        word = self._last_word(own)
+        if word is None:
+            for step in steps:
+                word = self._last_word(own)
+                if word is not None:
+                    break
+                yield step
+        if word is not None:
+            yield word
+
+    def _last_word(self, own: int) -> Any:
+        """What ends a run before its time, if anything does."""
+        if self.latest > own:
+            return gr.skip()  # Gradio shows a run's last step twice, and the place is another run's by now
+        return message("Cancelled") if self.cancelled else None
 
 
 def _photo_tab(page: _Page) -> None:
@@ -537,7 +545,7 @@ def _long_work(
         try:
             yield from own.run(run, work(source, name))
         except ZooError as error:
-            yield _failed(error)
+            yield gr.skip() if own.latest > run else _failed(error)
 
     # By itself Gradio ignores an event while an earlier one of its kind runs.
     quiet: dict[str, Any] = {

@@ -5,8 +5,10 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.storages import RDBStorage
 from optuna.study import Study, StudyDirection
@@ -16,7 +18,7 @@ from search.recovery import FINISHED, NETWORK, REASON, SKIPPED, WORKER, reclaim,
 from search.settings import StudySettings
 from search.space import SearchSpace
 from search.storage import Patience, Places, StudyError, open_storage, quiet_optuna, storage_errors
-from zoo.data.dataset import FaceDataset, Split
+from zoo.data.dataset import USAGES, FaceDataset, Split
 
 __all__ = [
     "FINISHED",
@@ -118,10 +120,11 @@ def _set_up(study: Study, settings: StudySettings, split: Split) -> None:
 
 
 def split_of(study: Study, dataset: FaceDataset) -> Split:
-    """The study's split, made again on its data.
+    """The study's split of its data.
 
     The stored rows are those of the file that the study began with. Another one may have PrivateTest rows
-    more or fewer, or elsewhere, as they aren't in the fingerprint.
+    more or fewer, or elsewhere, as they aren't in the fingerprint; where the rows are others, the split is
+    made again.
 
     Raises:
         DataError: the stored split is damaged.
@@ -137,6 +140,10 @@ def split_of(study: Study, dataset: FaceDataset) -> Split:
         )
     stored = split_from_json(study.user_attrs[SPLIT])
     split = make_split(dataset, kind=stored.kind, seed=stored.seed)
+    rows = np.concatenate([stored.train, stored.validation])
+    if rows.max() < len(dataset) and not (dataset.usage[rows] == USAGES.index("PrivateTest")).any():
+        test = stored.test if stored.kind == "random" else split.test
+        return replace(split, train=stored.train, validation=stored.validation, test=test)
     found, required = ((len(each.train), len(each.validation)) for each in (split, stored))
     if found != required:
         raise StudyError(

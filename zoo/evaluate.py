@@ -112,14 +112,14 @@ def _choose_split(
             f"faces: {strangers}"
         )
     unknown = [
-        f"{card.name} ({card.data['name']})"
+        card.name
         for card in cards
-        if card not in trained and learned_apart(card.data, dataset, chosen) is None
+        if (card in apart or card not in trained) and not learned_apart(card.data, dataset, chosen)
     ]
     if unknown:
         warnings.append(
-            "learned from data of another name; figures are too good if its faces are among those measured: "
-            + ", ".join(unknown)
+            "learned, or began with what had learned, from data of another name; figures are too good if "
+            f"those hold faces that are measured here: {', '.join(unknown)}"
         )
     return chosen, warnings
 
