@@ -139,11 +139,13 @@ def split_of(study: Study, dataset: FaceDataset) -> Split:
             f"{study.study_name!r} was made with"
         )
     stored = split_from_json(study.user_attrs[SPLIT])
-    split = make_split(dataset, kind=stored.kind, seed=stored.seed)
     rows = np.concatenate([stored.train, stored.validation])
-    if rows.max() < len(dataset) and not (dataset.usage[rows] == USAGES.index("PrivateTest")).any():
-        test = stored.test if stored.kind == "random" else split.test
-        return replace(split, train=stored.train, validation=stored.validation, test=test)
+    fits = rows.max() < len(dataset) and not (dataset.usage[rows] == USAGES.index("PrivateTest")).any()
+    if fits and stored.kind == "random":
+        return stored
+    split = make_split(dataset, kind=stored.kind, seed=stored.seed)
+    if fits:
+        return replace(split, train=stored.train, validation=stored.validation)
     found, required = ((len(each.train), len(each.validation)) for each in (split, stored))
     if found != required:
         raise StudyError(
