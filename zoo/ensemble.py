@@ -71,11 +71,10 @@ def make_ensemble(models: Sequence[str], dataset: FaceDataset, folder: Path, *, 
             ensemble's folder.
     """
     from zoo.card import Card
-    from zoo.data.split import make_split
     from zoo.models import CARD, join_models, load_part, resolve, save_ensemble
     from zoo.networks.ensemble import EnsembleConfig
     from zoo.training.fit import describe_data, measured, versions
-    from zoo.training.pretrained import on_same_split, own_split
+    from zoo.training.pretrained import shared_split
     from zoo.training.report import write_report
 
     places = [resolve(name).resolve() for name in models]
@@ -93,15 +92,7 @@ def make_ensemble(models: Sequence[str], dataset: FaceDataset, folder: Path, *, 
             raise WeightsError(
                 f"{folder} would not find its member {place} ({error}); required: the ensemble beside it"
             ) from None
-    own = cards[0].data["split"]
-    split = make_split(dataset, kind=own["kind"], seed=own["seed"])
-    for card in cards:
-        if card.classes != dataset.classes or not on_same_split(card.data, dataset, split):
-            raise ConfigError(
-                f"{card.name} was trained on {card.data['name']} ({card.data['fingerprint']}, "
-                f"{own_split(card)}); required: {dataset.name} ({dataset.fingerprint}, "
-                f"{own_split(cards[0])}) and its classes for all members"
-            )
+    split = shared_split(cards, dataset)
     config = EnsembleConfig(
         classes=len(dataset.classes),
         members=tuple(names),

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import torch
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -26,6 +27,7 @@ __all__ = [
     "available",
     "cards_alone",
     "file_digest",
+    "halved",
     "is_ensemble",
     "join_models",
     "load_part",
@@ -126,11 +128,32 @@ def reserved(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def save_model(folder: Path, network: nn.Module, card: Card) -> Card:
-    """Write weights and card, each moved into place when whole; returns the card with the weights' digest."""
-    card = dataclasses.replace(card, weights_sha256=write_weights(folder, network.state_dict()))
+def save_model(folder: Path, network: nn.Module, card: Card, *, half: bool = False) -> Card:
+    """Write weights and card, each moved into place when whole; returns the card with the weights' digest.
+
+    Args:
+        half: write what `halved` leaves of the weights.
+    """
+    weights = halved(network.state_dict()) if half else network.state_dict()
+    card = dataclasses.replace(card, weights_sha256=write_weights(folder, weights))
     card.save(folder / CARD)
     return card
+
+
+def halved(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights with kernels and matrices in float16; vectors, such as those of norms, stay as they are.
+
+    Raises:
+        WeightsError: a number is too large for float16.
+    """
+    result = {
+        name: value.half() if value.is_floating_point() and value.dim() > 1 else value
+        for name, value in weights.items()
+    }
+    for name, value in result.items():
+        if value.dtype is torch.float16 and not value.isfinite().all():
+            raise WeightsError(f"weights {name}: some are above 65,504; required: numbers that float16 has")
+    return result
 
 
 def write_weights(folder: Path, weights: Mapping[str, Tensor]) -> str:
@@ -144,7 +167,7 @@ def write_weights(folder: Path, weights: Mapping[str, Tensor]) -> str:
 
 
 def read_weights(folder: Path, digest: str) -> dict[str, Tensor]:
-    """The weights of a saved model.
+    """The weights of a saved model, in float32 also where the file has float16.
 
     Args:
         digest: as the card has it.
@@ -160,9 +183,10 @@ def read_weights(folder: Path, digest: str) -> dict[str, Tensor]:
             f"{path}: the weights were altered since they were saved; required: the file as saved"
         )
     try:
-        return load_file(path)
+        weights = load_file(path)
     except SafetensorError as error:
         raise misfit(folder, error) from None
+    return {name: value.float() if value.dtype is torch.float16 else value for name, value in weights.items()}
 
 
 def misfit(folder: Path, error: Exception) -> WeightsError:

@@ -20,9 +20,10 @@ import onnxruntime
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from tests.zoo.data.small_fer2013 import HEADER, pixel_text
-from zoo import ensemble, evaluate, export_onnx, train
+from zoo import ensemble, evaluate, export_onnx, halve, train
 from zoo import list as listing
 from zoo.card import Card
 from zoo.data.cache import CACHE_VARIABLE
@@ -30,7 +31,7 @@ from zoo.data.dataset import USAGES
 from zoo.data.drawn import draw_faces
 from zoo.data.load import DATA_VARIABLE, load_dataset
 from zoo.errors import ConfigError, DataError, DeviceError, WeightsError
-from zoo.models import load_model, reserved
+from zoo.models import halved, load_model, reserved
 from zoo.networks import ParametricConfig, names
 from zoo.predictor import Predictor
 from zoo.training.evaluate import calibration_error, measure
@@ -71,7 +72,7 @@ def _train(*options: str) -> list[str]:
     return ["tiny.json", "--data", "fer2013.csv", *QUICK, *options]
 
 
-@pytest.mark.parametrize("command", ["train", "ensemble", "evaluate", "list", "export_onnx"])
+@pytest.mark.parametrize("command", ["train", "ensemble", "evaluate", "halve", "list", "export_onnx"])
 def test_help_needs_no_torch(command: str) -> None:
     code = (
         "import sys\n"
@@ -394,6 +395,35 @@ def test_an_ensemble_is_saved_and_measured_like_a_model(
     with pytest.raises(ConfigError, match="models/both: a model is there already"):
         ensemble.main(options)
     shutil.rmtree("models/both")
+
+
+def test_a_halved_model_is_measured_as_it_is_saved(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["tiny0", "--data", "fer2013.csv"]
+    assert halve.main(options) == 0
+    folder, before = Path("models/tiny0-half"), Card.load(Path("models/tiny0/card.json"))
+    stored = load_file(folder / "weights.safetensors")
+    assert all((value.dtype is torch.float16) == (value.dim() > 1) for value in stored.values())
+    network, card = load_model(folder)
+    assert all(value.dtype is torch.float32 for value in network.parameters())
+    assert (card.name, card.history, card.seconds) == ("tiny0-half", before.history, before.seconds)
+    assert f"accuracy {card.accuracy:.4f}" in capsys.readouterr().out
+    figures = _evaluated("tiny0-half", "--data", "fer2013.csv")["models"][0]
+    assert figures["confusion"] == card.metrics["PublicTest"]["confusion"]
+    exact, rounded = (Predictor.load(name).logits(draw_faces(5, seed=7)[0]) for name in ("tiny0", folder))
+    assert 0 < np.abs(exact - rounded).max() < 0.01
+    with pytest.raises(ConfigError, match="models/tiny0-half: a model is there already"):
+        halve.main(options)
+    shutil.rmtree(folder)
+
+
+def test_what_cannot_be_halved_is_refused() -> None:
+    with pytest.raises(ConfigError, match="is an ensemble, whose networks have weights"):
+        halve.main(["ensemble", "--data", "fer2013.csv"])
+    with pytest.raises(ConfigError, match="best was trained on fer2013.csv .*required: fer2013.csv"):
+        halve.main(["best", "--data", "fer2013.csv"])
+    with pytest.raises(WeightsError, match=r"weights a: some are above 65,504"):
+        halved({"a": torch.full((2, 2), 1e5)})
+    assert not any(Path("models").glob("*-half"))
 
 
 @pytest.fixture(scope="module")

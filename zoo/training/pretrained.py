@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from zoo.card import Card
 from zoo.data.dataset import USAGES, FaceDataset, Split
+from zoo.data.split import make_split
 from zoo.errors import ConfigError
 from zoo.models import is_ensemble, load_model, resolve
 from zoo.networks import NetworkConfig, build
@@ -21,6 +23,7 @@ __all__ = [
     "on_same_split",
     "own_split",
     "saved_start",
+    "shared_split",
     "split_options",
 ]
 
@@ -89,6 +92,24 @@ def on_same_split(data: dict[str, Any], dataset: FaceDataset, split: Split) -> b
     """
     apart = learned_apart(data, dataset, split)
     return apart is True or (apart is None and is_related(data, dataset))
+
+
+def shared_split(cards: Sequence[Card], dataset: FaceDataset) -> Split:
+    """The split of these data that all of some saved models were trained on.
+
+    Raises:
+        ConfigError: one was trained on other data, another split, or with other classes.
+    """
+    own = cards[0].data["split"]
+    split = make_split(dataset, kind=own["kind"], seed=own["seed"])
+    for card in cards:
+        if card.classes != dataset.classes or not on_same_split(card.data, dataset, split):
+            raise ConfigError(
+                f"{card.name} was trained on {card.data['name']} ({card.data['fingerprint']}, "
+                f"{own_split(card)}); required: {dataset.name} ({dataset.fingerprint}, "
+                f"{own_split(cards[0])}) and its classes"
+            )
+    return split
 
 
 def split_options(kind: str, seed: int, part: str) -> str:
