@@ -6,7 +6,6 @@ import base64
 import contextlib
 import datetime
 import html
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +26,7 @@ from search.storage import Places, make_folder
 from search.stores import artifacts_of, stores_together
 from search.table import StudyTable, words_of
 from zoo.errors import first_line
+from zoo.output import whole_file
 
 __all__ = ["best_rows", "write_report"]
 
@@ -116,8 +116,10 @@ def write_report(study: Study, storage: BaseStorage, places: Places, folder: Pat
     best = best_rows(table, top_trials(table, _TOLD_TRIALS))
     parameters = _effect_rows(table)
     markdown, page = folder / "report.md", folder / "report.html"
-    _replace(markdown, _markdown(table, places, said, best, parameters, pictures, of_best))
-    _replace(page, _html(table, places, said, best, parameters, of_best))
+    with whole_file(markdown) as file:
+        file.write(_markdown(table, places, said, best, parameters, pictures, of_best))
+    with whole_file(page) as file:
+        file.write(_html(table, places, said, best, parameters, of_best))
     return [page, markdown, *pictures, *of_best]
 
 
@@ -254,9 +256,3 @@ def _html_table(headings: list[str], rows: list[list[str]], words: Sequence[int]
     body = "".join(row("td", cells) for cells in rows)
     head = row("th", headings)
     return f'<div class="wide"><table><thead>{head}</thead><tbody>{body}</tbody></table></div>'
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)

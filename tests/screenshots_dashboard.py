@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
 import re
 import shutil
 import subprocess
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from zoo.command import run_command
 from zoo.errors import ConfigError
+from zoo.output import moved_into_place
 
 __all__ = ["main"]
 
@@ -83,9 +83,8 @@ def _save(data: bytes, path: Path) -> None:
     """Save a screenshot with 128 colours, which makes it a third as large."""
     from PIL import Image
 
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    Image.open(io.BytesIO(data)).convert("RGB").quantize(128).save(temporary, format="png", optimize=True)
-    os.replace(temporary, path)
+    with moved_into_place(path) as temporary:
+        Image.open(io.BytesIO(data)).convert("RGB").quantize(128).save(temporary, format="png", optimize=True)
     print(path)
 
 

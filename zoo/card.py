@@ -6,7 +6,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import re
 import typing
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from typing import Any, TypeVar
 
 from zoo.errors import ConfigError, WeightsError
 from zoo.networks.config import require_types
+from zoo.output import moved_into_place
 
 __all__ = ["INTENDED_USE", "Card", "is_fer2013", "read_card", "write_card"]
 
@@ -142,9 +142,8 @@ def write_card(card: Any, path: Path) -> None:
     """Write a card of either kind, with a digest over all its fields, and move it to `path` when whole."""
     values = {"format": _FORMAT, **dataclasses.asdict(card)}
     values["card_sha256"] = _digest(values)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    with moved_into_place(path) as temporary:
+        temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
 
 
 def read_card(kind: type[_Kind], path: Path, *, savers: str) -> _Kind:

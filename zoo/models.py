@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 
 from zoo.card import Card
 from zoo.errors import ConfigError, WeightsError
+from zoo.output import moved_into_place
 
 __all__ = [
     "CARD",
@@ -159,11 +159,9 @@ def halved(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def write_weights(folder: Path, weights: Mapping[str, Tensor]) -> str:
     """Write a model's weights, moved into place when whole; returns their digest."""
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f"{WEIGHTS}.{os.getpid()}.tmp"
-    save_file({name: value.cpu().contiguous() for name, value in weights.items()}, temporary)
-    digest = file_digest(temporary)
-    os.replace(temporary, folder / WEIGHTS)
-    return digest
+    with moved_into_place(folder / WEIGHTS) as temporary:
+        save_file({name: value.cpu().contiguous() for name, value in weights.items()}, temporary)
+        return file_digest(temporary)
 
 
 def read_weights(folder: Path, digest: str) -> dict[str, Tensor]:

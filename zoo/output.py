@@ -1,16 +1,17 @@
-"""A file that a command writes: refused before the work, not after it, and written whole or not at all."""
+"""A file to write: whole or not at all, and a command's refused before the work, not after it."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from zoo.errors import ConfigError
 
-__all__ = ["require_writable", "whole_file"]
+__all__ = ["moved_into_place", "require_writable", "whole_file"]
 
 
 def require_writable(path: Path) -> None:
@@ -26,8 +27,19 @@ def require_writable(path: Path) -> None:
 
 
 @contextlib.contextmanager
+def moved_into_place(path: Path) -> Iterator[Path]:
+    """Where to write what becomes `path` when all is written; an earlier file stays if that fails."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
 def whole_file(path: Path, mode: str = "w", **options: Any) -> Iterator[IO[Any]]:
-    """A file to write, which takes its place when all is written; an earlier file stays if that fails.
+    """A command's file to write, moved into place when whole.
 
     Args:
         mode, options: as `open` takes them; text is UTF-8.
@@ -35,14 +47,10 @@ def whole_file(path: Path, mode: str = "w", **options: Any) -> Iterator[IO[Any]]
     Raises:
         ConfigError: the file can't be written.
     """
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     if "b" not in mode:
         options = {"encoding": "utf-8", **options}
     try:
-        with temporary.open(mode, **options) as file:
+        with moved_into_place(path) as temporary, temporary.open(mode, **options) as file:
             yield file
-        temporary.replace(path)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written ({error.strerror or error})") from None
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -6,12 +6,13 @@ import hashlib
 import logging
 import os
 import re
-import tempfile
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+
+from zoo.output import moved_into_place
 
 __all__ = ["CACHE_VARIABLE", "cache_folder", "cached_bytes"]
 
@@ -99,12 +100,5 @@ def _read(file: Path) -> np.ndarray | None:
 
 def _write(file: Path, array: np.ndarray) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".tmp", delete=False) as temporary:
-        try:
-            np.save(temporary, array)
-            temporary.close()
-            os.replace(temporary.name, file)
-        except BaseException:
-            temporary.close()
-            Path(temporary.name).unlink(missing_ok=True)
-            raise
+    with moved_into_place(file) as temporary, temporary.open("wb") as opened:
+        np.save(opened, array)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
-import os
 import threading
 import time
 from collections.abc import Generator, Sequence
@@ -19,6 +18,7 @@ from PIL import Image
 from urllib3.exceptions import HTTPError, LocationValueError, MaxRetryError
 
 from zoo.data.fec import image_name
+from zoo.output import moved_into_place
 
 __all__ = ["ENDINGS", "Download", "Limits", "download_images", "found_images", "read_report"]
 
@@ -219,12 +219,8 @@ def _download(
     except _LinkError as error:
         return Download(url, reason=str(error), final=error.final)
     path = folder / (image_name(url) + ending)
-    part = folder / f"{path.stem}.{os.getpid()}.tmp"
-    try:
+    with moved_into_place(path) as part:
         part.write_bytes(content)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
     return Download(url, path=path)
 
 

@@ -17,6 +17,7 @@ from zoo.data.dataset import FACE_SIZE
 from zoo.data.fec import FecTriplets, image_name
 from zoo.data.fec_download import found_images
 from zoo.errors import DataError
+from zoo.output import moved_into_place
 
 __all__ = ["Crop", "crop_face", "crop_faces", "load_fec_faces"]
 
@@ -129,9 +130,8 @@ def _crop_picture(task: tuple[str, Path, tuple[tuple[str, Box], ...], Path, int]
         with Image.open(path) as file:
             picture = ImageOps.exif_transpose(file).convert("L")
         for name, box in faces:
-            part = folder / f"{name}.{os.getpid()}.tmp"
-            Image.fromarray(crop_face(picture, box)).save(part, format="PNG")
-            part.replace(folder / f"{name}.png")
+            with moved_into_place(folder / f"{name}.png") as part:
+                Image.fromarray(crop_face(picture, box)).save(part, format="PNG")
             done += 1
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         return Crop(url, done, f"{type(error).__name__}: {error}")

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import io
-import os
 import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from zoo.output import moved_into_place
+
 __all__ = ["load_checkpoint", "save_checkpoint"]
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write tensors and plain values to a temporary file beside `path`, then move it into place."""
+    """Write tensors and plain values, moved into place when whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        # torch tells a full disk as an internal fault of its own, a plain write as what it is.
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
+    # torch tells a full disk as an internal fault of its own, a plain write as what it is.
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    with moved_into_place(path) as temporary:
         temporary.write_bytes(buffer.getbuffer())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:

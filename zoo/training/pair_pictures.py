@@ -10,6 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_auc_score, roc_curve
 
+from zoo.output import moved_into_place
+
 __all__ = ["save_distances", "save_roc"]
 
 
@@ -50,6 +52,5 @@ def save_distances(path: Path, distances: np.ndarray, same: np.ndarray) -> None:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    temporary = path.with_suffix(".tmp")
-    FigureCanvasAgg(figure).print_png(str(temporary))
-    temporary.replace(path)
+    with moved_into_place(path) as temporary:
+        FigureCanvasAgg(figure).print_png(str(temporary))

@@ -3,7 +3,6 @@ no network."""
 
 from __future__ import annotations
 
-import os
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +15,8 @@ from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from PIL import Image
+
+from zoo.output import moved_into_place
 
 __all__ = [
     "BLUE",
@@ -233,7 +234,7 @@ def _image_of(canvas: FigureCanvasAgg) -> Image.Image:
 
 
 def save_image(image: Image.Image, path: Path, *, palette: bool = True) -> None:
-    """Write a PNG of few colours to a temporary file and move it to `path`.
+    """Write a PNG of few colours, moved into place when whole.
 
     Args:
         image: RGB.
@@ -243,9 +244,8 @@ def save_image(image: Image.Image, path: Path, *, palette: bool = True) -> None:
     # 96 colours are enough for flat pictures, and make a file a third as large.
     image = image.quantize(palette=_palette(), dither=Image.Dither.NONE) if palette else image.quantize(96)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    image.save(temporary, format="png")
-    os.replace(temporary, path)
+    with moved_into_place(path) as temporary:
+        image.save(temporary, format="png")
 
 
 @cache

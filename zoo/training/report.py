@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import pandas as pd
 from scipy.special import softmax
 
 from zoo.card import Card
+from zoo.output import moved_into_place
 from zoo.training.confusion import confusion_picture
 from zoo.training.evaluate import calibration_bins
 from zoo.training.pictures import learning_curves, reliability_diagram
@@ -43,6 +43,5 @@ def write_report(folder: Path, card: Card, logits: np.ndarray, labels: np.ndarra
         for name, metrics in card.metrics.items()
         for label, figures in metrics["per_class"].items()
     )
-    temporary = folder / f"per_class.csv.{os.getpid()}.tmp"
-    table.round(4).to_csv(temporary, index=False)
-    os.replace(temporary, folder / "per_class.csv")
+    with moved_into_place(folder / "per_class.csv") as path:
+        table.round(4).to_csv(path, index=False)
