@@ -62,12 +62,30 @@ class ExportTask:
 
 
 def top_trials(table: StudyTable, count: int) -> list[FrozenTrial]:
-    """The best trials, as `StudyTable.ranked` has them; no configuration twice."""
+    """The best trials, as `StudyTable.ranked` has them; no configuration twice.
+
+    Ahead of complete ones come the interrupted ones that were better than all of them, as a deadline
+    interrupts the trials that pruning let go on; but none whose continuation has ended.
+    """
+    from search.recovery import PROPOSAL
+
     distinct: dict[str, FrozenTrial] = {}
-    for trial in map(table.trial, table.ranked):
+    for trial in map(table.trial, [*_cut_ahead(table), *table.ranked]):
         if "recipe" in trial.user_attrs:
-            distinct.setdefault(trial.user_attrs["proposal"], trial)
+            distinct.setdefault(trial.user_attrs[PROPOSAL], trial)
     return list(distinct.values())[:count]
+
+
+def _cut_ahead(table: StudyTable) -> list[int]:
+    """Numbers of the interrupted trials that were better than all complete ones, the best first."""
+    from search.recovery import INTERRUPTED, PROPOSAL
+
+    rows = table.rows
+    proposals = {number: table.trial(number).user_attrs.get(PROPOSAL) for number in map(int, rows.index)}
+    ended = {proposals[number] for number in rows.index[rows.outcome.isin(("complete", "pruned"))]}
+    cut = rows[(rows.reason == INTERRUPTED) & (rows.accuracy > table.complete.accuracy.max())]
+    cut = cut.sort_values(["accuracy", "macs"], ascending=[False, True])
+    return [int(number) for number in cut.index if proposals[number] not in ended]
 
 
 def train_trial(task: ExportTask, errors: Connection | None = None) -> None:

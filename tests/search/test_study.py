@@ -381,6 +381,24 @@ def test_without_complete_trials_the_best_so_far_are_taken() -> None:
     assert [trial.number for trial in top_trials(StudyTable.of(study), 2)] == [2, 1]
 
 
+def test_an_interrupted_trial_ahead_of_all_complete_ones_comes_first_until_it_was_continued() -> None:
+    study = bare()
+    add(study, TrialState.COMPLETE, 0.4, "start")
+    for accuracy, proposal in ((0.5, "a"), (0.58, "b"), (0.6, "c"), (0.7, "d"), (0.39, "e")):
+        add(study, TrialState.FAIL, accuracy, proposal, reason="interrupted")
+    add(study, TrialState.FAIL, 0.9, "f", reason="error: KeyError: 1")
+    # These go on from trials 3 and 4; the first was interrupted again.
+    add(study, TrialState.FAIL, 0.61, "c", reason="interrupted", continues="3")
+    add(study, TrialState.PRUNED, 0.71, "d", continues="4")
+    # Another repeated trial 2 while it was running.
+    add(study, TrialState.PRUNED, 0.1, "b", duplicate_of="2")
+    best = top_trials(StudyTable.of(study), 9)
+    assert [trial.user_attrs[PROPOSAL] for trial in best] == ["c", "b", "a", "start"]
+    add(study, TrialState.COMPLETE, 0.59, "b", continues="2")
+    best = top_trials(StudyTable.of(study), 9)
+    assert [trial.user_attrs[PROPOSAL] for trial in best] == ["c", "b", "start"]
+
+
 @pytest.mark.parametrize(
     ("epoch", "accuracy", "pruned"),
     [(1, 0.6, False), (1, 0.57, True), (5, 0.1, False), (4, 0.73, False), (4, 0.69, True), (4, 0.1, True)],
