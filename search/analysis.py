@@ -180,11 +180,11 @@ def quantile_of(trials: int) -> float:
 
 
 def effects(table: StudyTable, basis: Basis) -> list[Effect]:
-    """The effect of every parameter that at least eight compared trials have, the least by chance first."""
-    found = []
+    """The effect of every parameter that at least eight `sampled` trials have, the least by chance first."""
+    compared, found = sampled(table, basis).accuracy, []
     for name in table.distributions:
-        values = table.params[name].reindex(basis.accuracy.index).dropna()
-        accuracy = basis.accuracy[values.index]
+        values = table.params[name].reindex(compared.index).dropna()
+        accuracy = compared[values.index]
         if len(values) < _FEWEST_FOR_IMPORTANCE or values.nunique() < 2 or accuracy.nunique() < 2:
             continue
         numeric = table.is_number(name)

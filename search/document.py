@@ -127,14 +127,15 @@ def _effect_rows(table: StudyTable) -> tuple[list[str], list[list[str]]]:
     """Headings, and a row for each parameter: name, importance, trials, effect."""
     if not len(table.learned):
         return [], []
-    basis = basis_of(table)
+    basis = sampled(table, basis_of(table))
     shares = importances(table, basis)
     rows = [
         [words_of(e.parameter), f"{shares.get(e.parameter, 0.0):.1%}", f"{e.trials:,}", said_effect(e)]
         for e in sorted(effects(table, basis), key=lambda e: -shares.get(e.parameter, 0.0))
     ]
-    importance = f"importance ({len(sampled(table, basis).accuracy):,} sampled trials)"
-    return ["parameter", importance, "trials", f"median accuracy {said_basis(basis)}"], rows
+    importance = f"importance ({len(basis.accuracy):,} sampled trials)"
+    median = f"median accuracy {said_basis(basis, 'sampled trial')}"
+    return ["parameter", importance, "trials", median], rows
 
 
 def _pictures_of_best(

@@ -115,7 +115,7 @@ def test_importances_tell_how_many_sampled_trials_they_rest_on(
 
 def test_effect_of_a_number_compares_its_ends_even_if_most_trials_have_one_value(table: StudyTable) -> None:
     params = table.params.copy()
-    accuracy = table.complete.accuracy
+    accuracy = sampled(table, Basis(None, table.complete.accuracy)).accuracy
     params.loc[accuracy.index, "head_dropout"] = 0.0
     params.loc[accuracy.nlargest(10).index, "head_dropout"] = 0.5
     effect = {
@@ -124,6 +124,19 @@ def test_effect_of_a_number_compares_its_ends_even_if_most_trials_have_one_value
     medians = effect["head_dropout"].medians
     assert list(medians) == ["at most 0", "at least 0.5"]
     assert medians["at least 0.5"] == pytest.approx(accuracy.nlargest(10).median())
+
+
+def test_starting_points_are_no_evidence_of_an_effect() -> None:
+    study = synthetic_study(40, kinds=(*("enqueued",) * 12, *("complete",) * 28))
+    table = StudyTable.of(study)
+    # As if the starting points had been the only bad ones, all with one optimiser.
+    began = table.rows.index < 12
+    params = table.params.assign(optimizer=np.where(began, "sgd", table.params.optimizer))
+    random = np.random.default_rng(0)
+    accuracy = np.where(began, 0.2, random.uniform(0.5, 0.6, 40))
+    table = dataclasses.replace(table, params=params, rows=table.rows.assign(accuracy=accuracy))
+    (effect,) = (e for e in effects(table, basis_of(table)) if e.parameter == "optimizer")
+    assert effect.trials == 28 and effect.p > 0.05 and min(effect.medians.values()) > 0.5
 
 
 def test_pareto_front_has_no_trial_that_another_beats(table: StudyTable) -> None:
@@ -356,7 +369,9 @@ def test_report_is_self_contained_and_escaped(tmp_path: Path) -> None:
     assert all(sentence in markdown for sentence in findings(StudyTable.of(study)))
     table = StudyTable.of(study)
     count = len(sampled(table, basis_of(table)).accuracy)
-    assert all(f"importance ({count} sampled trials)" in text for text in (page, markdown))
+    for text in (page, markdown):
+        assert f"importance ({count} sampled trials)" in text
+        assert re.search(rf"median accuracy (at the end|after epoch \d+) \({count} sampled trials\)", text)
 
 
 def test_command_writes_the_report_and_prints_its_files(
