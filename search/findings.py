@@ -205,12 +205,20 @@ def _parameters(table: StudyTable) -> list[str]:
         else:
             lead = f"{'Second' if place == 1 else 'Third'} comes {words_of(name)} with {share:.0%}"
         sentences.append(f"{lead}; {_direction(effect)}.")
-    surest = [e for e in by_name.values() if e.p < _LEVEL and e not in told]
+    surest = [e for e in by_name.values() if _is_clear(e) and e not in told]
     if surest:
-        too = ", too," if any(e.p < _LEVEL for e in told) else ""
+        too = ", too," if any(map(_is_clear, told)) else ""
         rest = "; ".join(f"{words_of(e.parameter)} {said_effect(e)}" for e in surest[:3])
         sentences.append(f"Beyond chance{too} by medians: {rest}.")
     return sentences
+
+
+def _is_clear(effect: Effect) -> bool:
+    """Whether an effect is beyond chance and, of a number, its medians differ as its correlation says."""
+    if effect.correlation is None:
+        return effect.p < _LEVEL
+    at_low, at_high = effect.medians.values()
+    return effect.p < _LEVEL and (at_high - at_low) * effect.correlation > 0
 
 
 def _direction(effect: Effect) -> str:
@@ -219,11 +227,11 @@ def _direction(effect: Effect) -> str:
         return f"but no direction is clear ({_said_p(effect.p)} over {_count(effect.trials, 'trial')})"
     if effect.correlation is not None:
         (low, at_low), (high, at_high) = medians
-        better = "higher" if effect.correlation > 0 else "lower"
+        better = "higher is better" if effect.correlation > 0 else "lower is better"
         return (
-            f"{better} is better: median {at_low:.1%} with {low}, {at_high:.1%} with {high} (rank "
-            "correlation "
-            f"{_signed(effect.correlation, 2)}, {_said_p(effect.p)})"
+            f"{better if _is_clear(effect) else 'but no direction is clear'}: median {at_low:.1%} with "
+            f"{low}, {at_high:.1%} with {high} (rank correlation {_signed(effect.correlation, 2)}, "
+            f"{_said_p(effect.p)})"
         )
     (best, at_best), (worst, at_worst) = medians[0], medians[-1]
     return (

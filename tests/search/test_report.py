@@ -252,6 +252,24 @@ def test_beyond_chance_too_needs_a_told_parameter_that_is(
     assert "Most important" in told and f"Beyond chance{too} by medians: " in told
 
 
+def test_an_effect_whose_medians_contradict_its_correlation_has_no_direction(
+    table: StudyTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mixed: dict[str, Any] = {"correlation": 0.3, "medians": {"at most 2": 0.534, "at least 3": 0.253}}
+    found = [
+        dataclasses.replace(effect, **mixed, p=0.001) if effect.parameter == "inceptions" else effect
+        for effect in effects(table, basis_of(table))
+    ]
+    monkeypatch.setattr("search.findings.effects", lambda table, basis: found)
+    monkeypatch.setattr("search.findings.importances", lambda table, basis: {"inceptions": 0.9})
+    told = "\n".join(findings(table))
+    assert "; but no direction is clear: median 53.4% with at most 2, 25.3% with at least 3 (rank" in told
+    assert "Beyond chance by medians: norm batch" in told
+    monkeypatch.setattr("search.findings.importances", lambda table, basis: {"norm": 0.9})
+    told = "\n".join(findings(table))
+    assert "Most important" in told and "inceptions at most" not in told
+
+
 def test_inceptions_are_judged_by_the_adjusted_effect_and_the_sampled_trials(
     table: StudyTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
