@@ -102,18 +102,18 @@ def _best(table: StudyTable) -> str:
     if best is None:
         return "No trial has been trained for an epoch yet." if len(table.rows) else ""
     row = table.rows.loc[best.number]
-    metrics = best.user_attrs.get("metrics")
-    if metrics is None:
+    metrics, interval = best.user_attrs.get("metrics"), ""
+    if metrics is not None:
+        low, high = metrics["accuracy_interval"]
+        interval = f" (95% interval {low:.1%}–{high:.1%} on {metrics['faces']:,} faces)"
+    if row.outcome != "complete":
         return (
             f"No trial has run to its end; the best of those that were trained is trial {best.number} with "
-            f"{row.accuracy:.1%} validation accuracy after epoch {row.epochs:.0f}."
+            f"{row.accuracy:.1%} validation accuracy after epoch {row.epochs:.0f}{interval}."
         )
-    low, high = metrics["accuracy_interval"]
     return (
-        f"The best is trial {best.number} with {row.accuracy:.2%} validation accuracy (95% interval "
-        f"{low:.1%}–{high:.1%} on {metrics['faces']:,} faces), {_millions(row.macs)} "
-        "multiply–accumulates and "
-        f"{_millions(row.parameters)} parameters."
+        f"The best is trial {best.number} with {row.accuracy:.2%} validation accuracy{interval}, "
+        f"{_millions(row.macs)} multiply–accumulates and {_millions(row.parameters)} parameters."
     )
 
 

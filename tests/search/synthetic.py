@@ -96,7 +96,7 @@ def synthetic_trial(number: int, *, seed: int = 0, kind: str | None = None) -> F
         attributes["metrics"] = _metrics(last)
         return _trial(number, TrialState.COMPLETE, params, attributes, constraints, curve, 30.0 * epochs)
     if kind == "pruned":
-        attributes["reason"] = f"accuracy {last:.3f} after epoch {epochs}"
+        attributes |= {"reason": f"accuracy {last:.3f} after epoch {epochs}", "metrics": _metrics(last)}
     if kind == "failed":
         attributes["reason"] = "interrupted"
     states = {"pruned": TrialState.PRUNED, "running": TrialState.RUNNING}
