@@ -129,8 +129,9 @@ def _effect_rows(table: StudyTable) -> tuple[list[str], list[list[str]]]:
         return [], []
     basis = sampled(table, basis_of(table))
     shares = importances(table, basis)
+    said = {name: f"{share:.1%}" for name, share in shares.items()}
     rows = [
-        [words_of(e.parameter), f"{shares.get(e.parameter, 0.0):.1%}", f"{e.trials:,}", said_effect(e)]
+        [words_of(e.parameter), said.get(e.parameter, "–"), f"{e.trials:,}", said_effect(e)]
         for e in sorted(effects(table, basis), key=lambda e: -shares.get(e.parameter, 0.0))
     ]
     importance = f"importance ({len(basis.accuracy):,} sampled trials)"

@@ -32,7 +32,7 @@ from search.analysis import (
     sampled,
     savings,
 )
-from search.document import write_report
+from search.document import _effect_rows, write_report
 from search.export import top_trials
 from search.figures import FIGURES
 from search.findings import duration, findings
@@ -394,6 +394,15 @@ def test_report_is_self_contained_and_escaped(tmp_path: Path) -> None:
     for text in (page, markdown):
         assert f"importance ({count} sampled trials)" in text
         assert re.search(rf"median accuracy (at the end|after epoch \d+) \({count} sampled trials\)", text)
+
+
+def test_a_parameter_whose_importance_nobody_computed_has_none(
+    table: StudyTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.document.importances", lambda table, basis: {"norm": 1.0, "residual": 0.0})
+    _, rows = _effect_rows(table)
+    shares = {name: share for name, share, *_ in rows}
+    assert (shares["norm"], shares["residual"], shares["inceptions"]) == ("100.0%", "0.0%", "–")
 
 
 def test_command_writes_the_report_and_prints_its_files(
