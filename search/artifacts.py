@@ -10,11 +10,11 @@ from pathlib import Path
 import optuna
 from optuna.artifacts import upload_artifact
 from optuna.artifacts._protocol import ArtifactStore
-from optuna_dashboard._note import note_ver_key, split_body
+from optuna_dashboard._note import get_note, note_ver_key, split_body
 from optuna_dashboard.artifact import get_artifact_path
 
 from search.recovery import REASON
-from search.storage import transaction
+from search.storage import system_attribute, transaction
 from zoo.training.confusion import confusion_picture
 from zoo.training.pictures import learning_curves_in_frame
 
@@ -71,12 +71,18 @@ def upload_trial(trial: optuna.Trial, classes: tuple[str, ...], store: ArtifactS
                 for name, figures in metrics["per_class"].items():
                     writer.writerow((name, *(round(value, 4) for value in figures.values())))
             upload("per_class.csv")
-    _save_first_note(trial, "\n\n".join(lines) + "\n")
+    _save_note(trial, "\n\n".join(lines) + "\n")
 
 
-def _save_first_note(trial: optuna.Trial, note: str) -> None:
-    """As optuna-dashboard's `save_note`, which reads the notes of all trials to find earlier ones of this."""
-    attributes = {note_ver_key(trial._trial_id): 1, **split_body(note, trial._trial_id)}
+def _save_note(trial: optuna.Trial, note: str) -> None:
+    """As optuna-dashboard's `save_note`, above what a person wrote while the trial was running.
+
+    `save_note` reads the notes of all trials; here that is done only if the trial has one.
+    """
+    version = system_attribute(trial.study, note_ver_key(trial._trial_id)) or 0
+    if version:
+        note += f"\n{get_note(trial)}"
+    attributes = {note_ver_key(trial._trial_id): version + 1, **split_body(note, trial._trial_id)}
     with transaction(trial.study):
         for name, value in attributes.items():
             trial.storage.set_study_system_attr(trial.study._study_id, name, value)

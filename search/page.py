@@ -11,7 +11,7 @@ from pathlib import Path
 
 import optuna
 from optuna.study import Study
-from optuna_dashboard import save_note, save_plotly_graph_object
+from optuna_dashboard import get_note, save_note, save_plotly_graph_object
 
 from search.figures import pareto, ranks, time_by_outcome
 from search.findings import findings
@@ -25,14 +25,20 @@ __all__ = ["commands", "data_options", "next_commands", "save_page", "study_note
 # Figures are kept in pieces of two kilobytes in the storage, so a few hundred points are enough.
 _MOST_POINTS = 200
 _UNBROKEN = "\N{NO-BREAK SPACE}"
+_BELOW = "*What you write below this line stays.*"
 
 
 def save_page(study: Study, places: Places) -> None:
-    """Save the study's note and plots, in place of those of an earlier sitting."""
+    """Save the study's note and plots, in place of those of an earlier sitting.
+
+    What a person wrote below its last line stays; so does, below it, all of a note that lacks that line.
+    """
     table = StudyTable.of(study)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        save_note(study, study_note(table, places))
+        before, marked, below = get_note(study).partition(_BELOW)
+        written = below if marked else before
+        save_note(study, study_note(table, places) + written.lstrip("\n"))
         for name, figure in (
             ("accuracy-against-cost", pareto(table, _MOST_POINTS)),
             ("time-by-outcome", time_by_outcome(table)),
@@ -43,7 +49,7 @@ def save_page(study: Study, places: Places) -> None:
 
 
 def study_note(table: StudyTable, places: Places) -> str:
-    """Markdown: what was searched, on which data, what came out, and the commands to go on."""
+    """Markdown: what was searched, on which data, what came out, the commands to go on, and room to write."""
     settings = table.settings
     limits = [
         f"{limit:,} {what}"
@@ -75,6 +81,11 @@ def study_note(table: StudyTable, places: Places) -> str:
         "### Go on",
         "",
         *(f"    {line}" for command in commands(table, places) for line in _broken(command)),
+        "",
+        "---",
+        "",
+        _BELOW,
+        "",
         "",
     ]
     return "\n".join(lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import sqlite3
 import time
@@ -17,6 +18,7 @@ import sqlalchemy
 import sqlalchemy.exc
 import sqlalchemy.orm
 from optuna.storages import RDBStorage
+from optuna.storages._rdb.models import StudySystemAttributeModel
 from optuna.study import Study
 
 from zoo.errors import ZooError, first_line
@@ -34,6 +36,7 @@ __all__ = [
     "quiet_optuna",
     "settle",
     "storage_errors",
+    "system_attribute",
     "transaction",
 ]
 
@@ -224,9 +227,8 @@ def transaction(study: Study) -> Iterator[None]:
     Only on a storage that `open_storage` has opened; on any other each is written by itself, as Optuna does.
     SQLite is locked meanwhile: nothing may be computed within.
     """
-    sessions = getattr(getattr(study._storage, "_backend", None), "scoped_session", None)
-    session = sessions() if sessions is not None else None
-    if not isinstance(session, _Session) or session.held:
+    session = _session(study)
+    if session is None or session.held:
         yield
         return
     session.held = True
@@ -239,6 +241,26 @@ def transaction(study: Study) -> Iterator[None]:
     finally:
         session.held = False
         session.close()
+
+
+def system_attribute(study: Study, name: str) -> Any:
+    """One system attribute of a study, or None; Optuna reads them all, and all trials' notes are among them.
+
+    Only on a storage that `open_storage` has opened is it read alone.
+    """
+    session = _session(study)
+    if session is None:
+        return study._storage.get_study_system_attrs(study._study_id).get(name)
+    with contextlib.closing(session):
+        query = session.query(StudySystemAttributeModel).filter_by(study_id=study._study_id, key=name)
+        row = query.one_or_none()
+        return None if row is None else json.loads(row.value_json)
+
+
+def _session(study: Study) -> _Session | None:
+    sessions = getattr(getattr(study._storage, "_backend", None), "scoped_session", None)
+    session = sessions() if sessions is not None else None
+    return session if isinstance(session, _Session) else None
 
 
 class _Session(sqlalchemy.orm.Session):

@@ -16,11 +16,12 @@ import optuna
 import pytest
 from optuna.artifacts import get_all_artifact_meta, upload_artifact
 from optuna.artifacts.exceptions import ArtifactNotFound
-from optuna_dashboard._note import get_note
+from optuna_dashboard import get_note, save_note
+from optuna_dashboard._note import note_ver_key
 from PIL import Image
 
 from search.artifacts import upload_trial
-from search.storage import Places, StudyError
+from search.storage import Places, StudyError, open_storage, quiet_optuna
 from search.stores import artifact_store, artifacts_of, artifacts_url, keep_artifacts, stores_together
 from tests.search.synthetic import synthetic_study
 from zoo.data.emotions import EMOTIONS
@@ -217,6 +218,23 @@ def test_a_diverged_trial_uploads_its_curves(tmp_path: Path) -> None:
     assert {meta.filename for meta in get_all_artifact_meta(trial)} == {"config.json", "curves.png"}
 
 
+def test_what_a_person_wrote_on_a_running_trial_stays_below_its_note(tmp_path: Path) -> None:
+    quiet_optuna()
+    places = Places("s", f"sqlite:///{tmp_path}/study.db", tmp_path)
+    study = optuna.create_study(study_name="s", storage=open_storage(places, create=True))
+    alone, noted, other = (_trial(study, reason="diverged") for _ in range(3))
+    longest = "Look at this one. " * 300  # kept in three pieces
+    save_note(noted, longest)
+    save_note(noted, f"{longest}Again.")
+    for trial in (alone, noted, other):
+        upload_trial(trial, EMOTIONS, artifact_store(tmp_path))
+    assert get_note(alone) == get_note(other)
+    assert get_note(noted) == f"{get_note(alone)}\n{longest}Again."
+    # The dashboard refuses a note with another number than the next.
+    attributes = study._storage.get_study_system_attrs(study._study_id)
+    assert [attributes[note_ver_key(trial._trial_id)] for trial in (alone, noted)] == [1, 3]
+
+
 @pytest.mark.slow
 def test_artifacts_in_a_bucket_are_listed_with_the_study(bucket: str, tmp_path: Path) -> None:
     study = synthetic_study(0, kinds=())
@@ -229,8 +247,8 @@ def test_artifacts_in_a_bucket_are_listed_with_the_study(bucket: str, tmp_path: 
     assert together is not None and together.open_reader(identity).read() == b"content"
 
 
-def _trial(**more: Any) -> optuna.Trial:
-    trial = optuna.create_study().ask()
+def _trial(study: optuna.Study | None = None, **more: Any) -> optuna.Trial:
+    trial = (study or optuna.create_study()).ask()
     attributes = {"parameters": 1000, "macs": 20_000, "config": {"widths": [4]}, "recipe": {"epochs": 2}}
     for name, value in {**attributes, **more}.items():
         trial.set_user_attr(name, value)

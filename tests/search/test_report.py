@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 from optuna.artifacts import ArtifactMeta
 from optuna.storages import InMemoryStorage
+from optuna_dashboard import get_note, save_note
 from rich.console import Console
 
 from search.analysis import (
@@ -484,6 +485,19 @@ def test_page_has_a_note_and_small_plots() -> None:
     assert max(map(len, shown)) < 105
     told = " ".join(" ".join(shown).replace("\\", "").split())
     assert told == " ".join(commands(StudyTable.of(study), Places.of("faces")))
+
+
+def test_what_a_person_writes_in_the_studys_note_stays() -> None:
+    study, places = synthetic_study(9, kinds=MIXED), Places.of("faces")
+    ours = study_note(StudyTable.of(study), places)
+    save_note(study, "Why I searched.\n\n- first\n")
+    for _ in range(2):
+        save_page(study, places)
+        assert get_note(study) == f"{ours}Why I searched.\n\n- first\n"
+    save_note(study, f"{ours} Seen on Monday: *What you write below this line stays.*\n")
+    for _ in range(2):
+        save_page(study, places)
+        assert get_note(study) == f"{ours} Seen on Monday: *What you write below this line stays.*\n"
 
 
 def test_a_broken_command_is_the_same_to_a_shell() -> None:
