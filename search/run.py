@@ -146,6 +146,7 @@ def _search_and_export(
     from search.table import StudyTable
     from search.worker import WorkerTask, work
     from zoo.console import stderr, stdout
+    from zoo.errors import ZooError, first_line
 
     console = stderr()
     workers = plan_workers(options.workers, options.device)
@@ -194,7 +195,13 @@ def _search_and_export(
             crew.stop()
             with storage_errors(places):
                 save_page(study, places)
-    pictures = write_pictures(study, places.folder / "report")
+    pictures: list[Path] = []
+    try:
+        pictures = write_pictures(study, places.folder / "report")
+    except (OSError, ZooError) as error:
+        console.print(
+            f"note: the study's pictures can't be kept ({first_line(error)})", soft_wrap=True, style="yellow"
+        )
     chosen = top_trials(StudyTable.of(study), exports)
     cards = []
     if chosen:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from unittest import mock
 
 import cv2
 import psutil
@@ -18,8 +20,13 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState
 
 from search.recovery import FINISHED, reason_of
+from search.run import _parser, _search_and_export
+from search.storage import Places
+from search.study import create_study, finished_trials, quiet_optuna
 from tests.search.faces import await_trial, command, read_trials, start, write_faces
-from zoo.data.drawn import draw_face
+from tests.search.synthetic import settings, synthetic_trial
+from zoo.data import make_split
+from zoo.data.drawn import draw_face, drawn_dataset
 
 STORAGE = "studies/s/study.db"
 QUICK = ["--max-macs", "10M", "--workers", "1", "--study", "s", "--device", "cpu"]
@@ -101,6 +108,26 @@ def test_from_three_trials_to_a_prediction(data: Path, tmp_path: Path) -> None:
         status, output, errors = command(program, arguments, tmp_path)
         assert status == 2 and said in errors and "Traceback" not in errors, errors
     assert not (tmp_path / "studies/t").exists()
+
+
+def test_the_best_networks_are_trained_also_where_the_studys_pictures_cant_be_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quiet_optuna()
+    monkeypatch.chdir(tmp_path)
+    places, split = Places.of("s"), make_split(drawn_dataset(20, 10, 10))
+    study = create_study(places, settings(), split)
+    study.add_trial(synthetic_trial(0, kind="complete"))
+    export = mock.Mock(return_value=[])
+    monkeypatch.setattr("search.export.export_trials", export)
+    full = OSError(errno.ENOSPC, "No space left on device", "history.png")
+    monkeypatch.setattr("search.report.write_pictures", mock.Mock(side_effect=full))
+    options = _parser().parse_args(["--trials", "1"])
+    _search_and_export(options, places, settings(), drawn_dataset(20, 10, 10), split, time.time(), None)
+    assert export.call_args.args[1] == finished_trials(study)
+    told = capsys.readouterr()
+    assert "note: the study's pictures can't be kept ([Errno 28] No space left on device: 'hi" in told.err
+    assert "Pictures in" not in told.out
 
 
 def kill_in_mid_trial(process: subprocess.Popen[str], storage: str, *, after: int = -1) -> FrozenTrial:
