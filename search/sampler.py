@@ -15,6 +15,7 @@ from optuna.samplers._tpe.sampler import _split_trials, default_gamma
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from search.recovery import PROPOSAL
 from search.settings import StudySettings
 from search.space import SLIMMEST, SearchSpace
 from zoo.networks import count
@@ -178,20 +179,25 @@ class _NetworkSampler(_SnapshotSampler):
     By itself it draws at random until ten trials are finished, most of which may be over a limit, and then
     follows the few that were trained: of ten, one was, and it came to 0.28 on drawn faces; the next 13 that
     were trained were its like, and none came further. Here ten are trained, drawn at random within the
-    limits, before it begins, and what it samples then is within the limits, too.
+    limits, before it begins, and what it samples then is within the limits, too. What a trial has proposed
+    isn't proposed again, as two runs that begin at once on one machine have the same seeds.
     """
 
     _TRAINED = 10
-    _TRIES = 60  # to be within the limits, half of TPE and half at random; then the slimmest is trained
+    _TRIES = 60  # to be within the limits and new, half of TPE, half at random; then the slimmest is trained
 
     def __init__(self, space: SearchSpace | None, **options: Any) -> None:
         super().__init__(**options)
         self._space = space
         self._begins = True
+        self._known: set[str | None] = set()
         self._completed: dict[str, Any] = {}
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        self._begins = self._space is None or self._enough(study.get_trials(deepcopy=False))
+        if self._space is not None:
+            trials = study.get_trials(deepcopy=False)
+            self._begins = self._enough(trials)
+            self._known = {other.user_attrs.get(PROPOSAL) for other in trials}
         return super().infer_relative_search_space(study, trial) if self._begins else {}
 
     def sample_relative(
@@ -206,7 +212,8 @@ class _NetworkSampler(_SnapshotSampler):
             params = super().sample_relative(study, trial, search_space) if learnt else {}
             given = SLIMMEST if attempt == self._TRIES else params
             proposal, self._completed = self._space.complete(given, int(self._rng.rng.randint(1 << 31)))
-            if self._space.limits.allow(count(proposal.config)):
+            within = self._space.limits.allow(count(proposal.config))
+            if within and proposal.fingerprint not in self._known:
                 break
         return params
 

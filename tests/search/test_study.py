@@ -330,6 +330,21 @@ def test_where_hardly_a_network_fits_the_slimmest_is_trained() -> None:
     assert proposals[0].fingerprint != proposals[1].fingerprint
 
 
+def test_two_runs_with_the_same_seed_propose_nothing_twice() -> None:
+    space = SearchSpace(7, Limits(4_000_000), epochs=4, faces=1000, seed=0, soft_labels=False)
+    study = optuna.create_study(direction="maximize")
+    samplers = [make_sampler(0, 0, 0, space=space) for _ in range(2)]
+    proposed = []
+    for turn in range(6):
+        study.sampler = samplers[turn % 2]
+        trial = study.ask()
+        proposal = space.suggest(trial)
+        assert space.limits.allow(count(proposal.config))
+        trial.set_user_attr(PROPOSAL, proposal.fingerprint)
+        proposed.append(proposal.fingerprint)
+    assert len(set(proposed)) == 6
+
+
 @pytest.mark.parametrize(("pruner", "kind"), [("halving", "Halving"), ("median", "Median"), ("none", "Nop")])
 def test_pruners_have_their_names(pruner: str, kind: str) -> None:
     assert type(make_pruner(settings(pruner=pruner))).__name__.strip("_").removesuffix("Pruner") == kind
