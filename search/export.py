@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import math
 import queue
 import time
 from collections.abc import Iterator, Sequence
@@ -118,9 +119,7 @@ def _train_trial(task: ExportTask) -> None:
     dataset = load_dataset(task.data, ferplus=task.ferplus)
     split = split_of(study, dataset)
     recipe = Recipe.from_json(task.recipe)
-    run = hashlib.sha256(json.dumps([trial.user_attrs["config"], task.recipe]).encode()).hexdigest()[:16]
-
-    checkpoint = task.places.checkpoints / f"export-{run}.pt"
+    checkpoint = _checkpoint(task.places, trial, recipe)
 
     def told(result: EpochResult, planned: int, left: float) -> None:
         task.progress.put((task.trial, result.epoch, planned, f"accuracy {result.accuracy:.4f}"))
@@ -165,19 +164,19 @@ def export_trials(
 ) -> list[Card]:
     """Train trials in full, `workers` at a time, and save each as `models/STUDY-trialN`.
 
-    A model that is there already, of the same network, recipe, data and split, isn't trained again; beside
-    one that differs, or that another process is training, the new one is saved as `models/STUDY-trialN-2`,
-    and so on. With a deadline, a model whose schedule another one shortened isn't trained again unless it
-    now has twice the time. An interrupted training goes on from its last epoch when the same is asked for
-    again.
+    A model that is there already, of the same network, recipe, data and split, isn't trained again, nor is
+    one that another process is training; beside one that differs the new one is saved as
+    `models/STUDY-trialN-2`, and so on. With a deadline, a model whose schedule another one shortened isn't
+    trained again unless it now has twice the time. An interrupted training goes on from its last epoch when
+    the same is asked for again.
 
     Args:
         changes: of the recipe, `FIELD=VALUE`; see `zoo.training.options.changed`.
         deadline: `time.time()` by which all models are saved, or None; each gets an equal share of the time.
 
     Returns:
-        The cards in the order of the trials, without those whose training failed, of which a line is
-        printed.
+        The cards in the order of the trials, without those whose training failed or is left to another
+        process, of which a line is printed.
 
     Raises:
         StudyError: all trainings failed, or a process died three times.
@@ -193,22 +192,29 @@ def export_trials(
     recipes = {trial.number: _final_recipe(trial, epochs, changes) for trial in trials}
     progress = multiprocessing.get_context("spawn").Queue()
     at_once = max(1, min(workers, len(trials)))
-    rounds = [trials[start : start + at_once] for start in range(0, len(trials), at_once)]
-    share = None if deadline is None else (deadline - time.time()) / max(1, len(rounds))
+    share = None if deadline is None else (deadline - time.time()) / max(1, math.ceil(len(trials) / at_once))
     reservations = contextlib.ExitStack()
     failures: dict[int, str] = {}
     bar = progress_bar(console)
-    bars = {
-        number: bar.add_task(f"final training of trial {number}", total=recipe.epochs, status="")
-        for number, recipe in recipes.items()
-    }
     with reservations, bar:
-        folders = {
-            trial.number: reservations.enter_context(
-                _folder(models, places.name, trial, recipes[trial.number], settings, share)
-            )
-            for trial in trials
+        folders: dict[int, Path] = {}
+        for trial in trials:
+            recipe = recipes[trial.number]
+            folder = reservations.enter_context(_folder(places, models, trial, recipe, settings, share))
+            if folder is None:
+                console.print(
+                    f"note: trial {trial.number} is left to another process that is training it in full",
+                    style="yellow",
+                    soft_wrap=True,
+                )
+            else:
+                folders[trial.number] = folder
+        ours = [trial for trial in trials if trial.number in folders]
+        bars = {
+            number: bar.add_task(f"final training of trial {number}", total=recipes[number].epochs, status="")
+            for number in folders
         }
+        rounds = [ours[start : start + at_once] for start in range(0, len(ours), at_once)]
         for index, chosen in enumerate(rounds):
             missing = [trial for trial in chosen if not (folders[trial.number] / CARD).is_file()]
             until = None
@@ -247,7 +253,7 @@ def export_trials(
             style="yellow",
             soft_wrap=True,
         )
-    if trials and not cards:
+    if folders and not cards:
         raise StudyError("no network could be trained in full; the study is kept")
     return [Card.load(path) for path in cards.values()]
 
@@ -275,29 +281,46 @@ def _final_recipe(trial: FrozenTrial, epochs: int, changes: Sequence[str]) -> Re
     return changed(recipe, changes)
 
 
+def _checkpoint(places: Places, trial: FrozenTrial, recipe: Recipe) -> Path:
+    """Of a final training: the same one, asked for again, goes on from it."""
+    run = json.dumps([trial.user_attrs["config"], recipe.to_json()])
+    return places.checkpoints / f"export-{hashlib.sha256(run.encode()).hexdigest()[:16]}.pt"
+
+
 @contextlib.contextmanager
 def _folder(
+    places: Places,
     models: Path,
-    study: str,
     trial: FrozenTrial,
     recipe: Recipe,
     settings: StudySettings,
     seconds: float | None,
-) -> Iterator[Path]:
-    """Where the same training has saved its model, or else the first free folder, kept for this process."""
+) -> Iterator[Path | None]:
+    """Where the same training has saved its model, or else the first free folder, kept for this process.
+
+    None while another process runs the same training.
+    """
     from zoo.errors import ConfigError
     from zoo.models import CARD, reserved
 
-    first = f"{study}-trial{trial.number}"
+    first = f"{places.name}-trial{trial.number}"
     with contextlib.ExitStack() as reservation:
+        ours = False
+        with contextlib.suppress(ConfigError):
+            reservation.enter_context(reserved(_checkpoint(places, trial, recipe)))
+            ours = True
         for name in itertools.chain([first], (f"{first}-{number}" for number in itertools.count(2))):
             folder = models / name
-            if not (folder / CARD).is_file():
+            if (folder / CARD).is_file():
+                if _saved(folder / CARD, trial, recipe, settings, seconds):
+                    break
+            elif not ours:
+                yield None
+                return
+            else:
                 with contextlib.suppress(ConfigError):
                     reservation.enter_context(reserved(folder))
                     break
-            elif _saved(folder / CARD, trial, recipe, settings, seconds):
-                break
         yield folder
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import queue
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,9 @@ import numpy as np
 import optuna
 import pytest
 import torch
+from rich.console import Console
 
-from search.export import ExportTask, _final_recipe, _folder, _train_trial
+from search.export import ExportTask, _final_recipe, _folder, _train_trial, export_trials
 from search.settings import StudySettings
 from search.space import SearchSpace
 from search.storage import Places
@@ -61,30 +64,36 @@ def _settings() -> StudySettings:
     return settings(fingerprint=DATASET.fingerprint, drawn=True, split_kind=make_split(DATASET).kind)
 
 
-def _where(task: ExportTask, epochs: int = 1, seconds: float | None = None, **changes: Any) -> str:
+def _where(
+    task: ExportTask, epochs: int = 1, seconds: float | None = None, **changes: Any
+) -> AbstractContextManager[Path | None]:
     trial = load_study(task.places).get_trials()[task.trial]
-    models = task.folder.parent
     recipe, changed = _final_recipe(trial, epochs, []), replace(_settings(), **changes)
-    with _folder(models, "s", trial, recipe, changed, seconds) as folder:
+    return _folder(task.places, task.folder.parent, trial, recipe, changed, seconds)
+
+
+def _name(task: ExportTask, *arguments: Any, **options: Any) -> str:
+    with _where(task, *arguments, **options) as folder:
+        assert folder is not None
         return folder.name
 
 
 def test_a_model_is_neither_trained_twice_nor_overwritten_by_another(task: ExportTask) -> None:
-    assert _where(task) == task.folder.name
+    assert _name(task) == task.folder.name
     _train_trial(task)
     assert Card.load(task.folder / CARD).recipe["epochs"] == 1
     trial, done, planned, words = task.progress.get_nowait()
     assert (trial, done, planned) == (task.trial, 1, 1) and words.startswith("accuracy 0.")
-    assert _where(task) == task.folder.name
+    assert _name(task) == task.folder.name
     other = f"{task.folder.name}-2"
-    assert _where(task, epochs=2) == other
+    assert _name(task, epochs=2) == other
     # A time limit may have shortened the schedule that the card tells.
     replace(Card.load(task.folder / CARD), seconds=60.0).save(task.folder / CARD)
-    assert _where(task, epochs=2, seconds=119) == task.folder.name
-    assert _where(task, epochs=2, seconds=121) == other
-    assert _where(task, seconds=121) == task.folder.name
-    assert _where(task, split_seed=5, seconds=60) == other
-    assert _where(task, fingerprint="another") == _where(task, split_seed=5) == other
+    assert _name(task, epochs=2, seconds=119) == task.folder.name
+    assert _name(task, epochs=2, seconds=121) == other
+    assert _name(task, seconds=121) == task.folder.name
+    assert _name(task, split_seed=5, seconds=60) == other
+    assert _name(task, fingerprint="another") == _name(task, split_seed=5) == other
 
 
 @pytest.mark.parametrize("kind", ["official", "random"])
@@ -114,8 +123,37 @@ def test_a_study_goes_on_with_data_that_have_other_private_rows(tmp_path: Path, 
 
 def test_a_folder_in_which_another_process_trains_is_left_to_it(task: ExportTask) -> None:
     with reserved(task.folder):
-        assert _where(task) == f"{task.folder.name}-2"
-    assert _where(task) == task.folder.name and not [*task.folder.parent.iterdir()]
+        assert _name(task) == f"{task.folder.name}-2"
+    assert _name(task) == task.folder.name and not [*task.folder.parent.iterdir()]
+
+
+def test_what_another_process_trains_by_the_same_recipe_is_left_to_it(task: ExportTask) -> None:
+    (trial,) = load_study(task.places).get_trials()[task.trial :]
+    console = Console(file=io.StringIO(), width=200)
+
+    def export() -> list[Card]:
+        return export_trials(
+            task.places,
+            [trial],
+            _settings(),
+            data=None,
+            ferplus=None,
+            device="cpu",
+            workers=1,
+            epochs=1,
+            deadline=None,
+            models=task.folder.parent,
+            console=console,
+        )
+
+    with _where(task) as folder:
+        assert folder == task.folder
+        assert _name(task, epochs=2) == f"{task.folder.name}-2"
+        assert export() == []
+        said = f"note: trial {task.trial} is left to another process that is training it in full"
+        assert console.file.getvalue().splitlines() == [said]  # type: ignore[attr-defined]
+        _train_trial(task)
+        assert [card.name for card in export()] == [task.folder.name]
 
 
 def test_a_training_that_diverges_is_told_and_not_resumed(
