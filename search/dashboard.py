@@ -96,18 +96,18 @@ def serve(places: Places, *, host: str, port: int) -> None:
     with storage_errors(places):
         storage = open_storage(places)
         names = optuna.get_all_study_names(storage)
-    if not names:
-        raise StudyError(f"{places.shown} holds no study; required: one that search.run has made")
-    if places.name not in ("", *names):
-        raise StudyError(f"study {places.name!r} is not in {places.shown}; there are: {', '.join(names)}")
-    shown = places.name or (names[0] if len(names) == 1 else None)
-    urls = {
-        name: artifacts_of(
-            optuna.load_study(study_name=name, storage=storage),
-            Places(name, places.storage, Path("studies") / name),
-        )
-        for name in names
-    }
+        if not names:
+            raise StudyError(f"{places.shown} holds no study; required: one that search.run has made")
+        if places.name not in ("", *names):
+            raise StudyError(f"study {places.name!r} is not in {places.shown}; there are: {', '.join(names)}")
+        shown = places.name or (names[0] if len(names) == 1 else None)
+        urls = {
+            name: artifacts_of(
+                optuna.load_study(study_name=name, storage=storage),
+                Places(name, places.storage, Path("studies") / name),
+            )
+            for name in names
+        }
     # The shown study's store comes first, as uploads from the browser go there; a bucket of another study
     # that can't be reached is no reason not to show this one.
     others = [url for url in urls.values() if shown is None or not url.startswith("s3://")]

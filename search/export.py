@@ -96,8 +96,13 @@ def train_trial(task: ExportTask, errors: Connection | None = None) -> None:
         errors: see `search.child.guard`.
     """
     from search.child import guard
+    from search.storage import storage_errors
 
-    guard(lambda: _train_trial(task), errors)
+    def body() -> None:
+        with storage_errors(task.places):
+            _train_trial(task)
+
+    guard(body, errors)
 
 
 def _train_trial(task: ExportTask) -> None:
@@ -391,15 +396,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     places = Places.of(options.study, options.storage)
     with storage_errors(places):
         study = load_study(places)
-    settings = settings_of(study)
-    if options.trial is None:
-        trials = top_trials(StudyTable.of(study), options.top)
-    else:
-        trials = [
-            t
-            for t in study.get_trials(deepcopy=False)
-            if t.number == options.trial and "config" in t.user_attrs
-        ]
+        settings = settings_of(study)
+        if options.trial is None:
+            trials = top_trials(StudyTable.of(study), options.top)
+        else:
+            trials = [
+                t
+                for t in study.get_trials(deepcopy=False)
+                if t.number == options.trial and "config" in t.user_attrs
+            ]
     if not trials:
         wanted = "finished trial" if options.trial is None else f"trial {options.trial} with a network"
         raise StudyError(f"study {options.study!r} has no {wanted}; required: at least one, to export it")

@@ -178,8 +178,8 @@ def open_storage(places: Places, *, create: bool = False, patience: Patience | N
             told at once.
 
     Raises:
-        StudyError: the database can't be reached, or is a SQLite file that doesn't exist and isn't to be
-            made.
+        StudyError: the database can't be reached, is damaged or of another version of Optuna, or is a
+            SQLite file that doesn't exist and isn't to be made.
     """
     from search.recovery import queue_again
 
@@ -205,10 +205,13 @@ def open_storage(places: Places, *, create: bool = False, patience: Patience | N
             )
             break
         except STORAGE_ERRORS as error:
+            if _is_damaged(error):
+                raise _damaged(places, error) from None
             # Two first runs at once may both make the tables; the second finds them at its next try.
             if patience is None or not patience.lasts():
                 raise StudyError(f"storage {places.shown} can't be opened: {lost_reason(error)}") from None
-        except (ImportError, ValueError) as error:
+        except (ImportError, RuntimeError, ValueError) as error:
+            # A RuntimeError says that an older or newer Optuna has made the tables.
             raise StudyError(f"storage {places.shown} can't be opened: {lost_reason(error)}") from None
     storage.scoped_session = sqlalchemy.orm.scoped_session(
         sqlalchemy.orm.sessionmaker(bind=storage.engine, class_=_Session)
@@ -355,7 +358,7 @@ def settle(places: Places) -> None:
 
 @contextlib.contextmanager
 def storage_errors(places: Places) -> Iterator[None]:
-    """Tell a lost database in one line.
+    """Tell a lost or damaged database in one line.
 
     Raises:
         StudyError: a database error occurred within.
@@ -363,6 +366,8 @@ def storage_errors(places: Places) -> Iterator[None]:
     try:
         yield
     except STORAGE_ERRORS as error:
+        if _is_damaged(error):
+            raise _damaged(places, error) from None
         if not is_lost(error):
             raise
         raise StudyError(
@@ -373,14 +378,31 @@ def storage_errors(places: Places) -> Iterator[None]:
 
 def is_lost(error: BaseException) -> bool:
     """Whether an error says that the database is gone or busy, rather than that it was asked for nonsense."""
-    cause = error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
     lost = (
         sqlalchemy.exc.OperationalError,
         sqlalchemy.exc.InterfaceError,
         sqlalchemy.exc.PendingRollbackError,
         sqlalchemy.exc.TimeoutError,
     )
-    return isinstance(cause, lost)
+    return isinstance(_cause(error), lost)
+
+
+def _is_damaged(error: BaseException) -> bool:
+    said = getattr(_cause(error), "orig", None)
+    # Its lowest byte is the code, the others say more of it.
+    return getattr(said, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_CORRUPT
+
+
+def _cause(error: BaseException) -> BaseException | None:
+    return error.__cause__ if isinstance(error, optuna.exceptions.StorageInternalError) else error
+
+
+def _damaged(places: Places, error: BaseException) -> StudyError:
+    path = places.sqlite_file()
+    return StudyError(
+        f"{path}: the study's storage is damaged ({lost_reason(error)}); required: a copy of it, or what "
+        f"`sqlite3 {path} .recover` can still read"
+    )
 
 
 def lost_reason(error: BaseException) -> str:

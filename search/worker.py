@@ -93,7 +93,12 @@ def work(task: WorkerTask, errors: Connection | None = None) -> None:
         errors: where the reason of an early end is sent; None prints it.
     """
     stop = threading.Event()
-    guard(lambda: _work(task, stop), errors, on_stop=stop.set)
+
+    def body() -> None:
+        with storage_errors(task.places):
+            _work(task, stop)
+
+    guard(body, errors, on_stop=stop.set)
     if stop.is_set():
         sys.exit(130)
 
@@ -154,8 +159,7 @@ def _work(task: WorkerTask, stop: threading.Event) -> None:
             if connections.over or not turns.lasts():
                 if stop.is_set():
                     return
-                with storage_errors(task.places):
-                    raise
+                raise
 
 
 class Worker:

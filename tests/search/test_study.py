@@ -1,17 +1,31 @@
+import contextlib
 import socket
+import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import optuna
 import pytest
 import sqlalchemy
 from optuna.trial import TrialState
 
-from search.export import top_trials
+from search import dashboard, export, report
+from search.export import top_trials, train_trial
 from search.recovery import NETWORK, PROPOSAL, WORKER
 from search.sampler import make_pruner, make_sampler
 from search.space import Limits, SearchSpace
-from search.storage import Patience, Places, is_full, is_lost, lost_reason, open_storage, storage_errors
+from search.storage import (
+    Patience,
+    Places,
+    is_full,
+    is_lost,
+    lost_reason,
+    open_storage,
+    settle,
+    storage_errors,
+)
 from search.study import (
     SPLIT,
     StudyError,
@@ -23,6 +37,7 @@ from search.study import (
     settings_of,
 )
 from search.table import StudyTable
+from search.worker import work
 from tests.benchmarks.workers import _queue_again, _storage
 from tests.search.synthetic import settings
 from zoo.data import make_split, split_to_json
@@ -210,6 +225,73 @@ def test_a_folder_instead_of_a_database_file_is_told(folder: Path) -> None:
     (folder / "faces.db").write_bytes(b"no database" * 1000)
     with pytest.raises(StudyError, match="can't be opened: file is not a database"):
         open_storage(Places.of("s", "sqlite:///faces.db"))
+
+
+def damage(path: Path, table: str) -> None:
+    """Overwrite a table's first page."""
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+        query = "SELECT rootpage FROM sqlite_master WHERE name = ?"
+        (page,) = connection.execute(query, (table,)).fetchone()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+
+
+DAMAGED = (
+    r"^studies/s/study\.db: the study's storage is damaged \(database disk image is malformed\); required: a "
+    r"copy of it, or what `sqlite3 studies/s/study\.db \.recover` can still read$"
+)
+
+
+def test_a_damaged_file_is_told_at_once_where_it_is_opened(
+    split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(split)
+    settle(Places.of("s"))
+    damage(Path("studies/s/study.db"), "alembic_version")
+    monkeypatch.setattr("search.storage.time.sleep", lambda seconds: pytest.fail("waited"))
+    for patience in (None, Patience(60)):
+        with pytest.raises(StudyError, match=DAMAGED):
+            open_storage(Places.of("s"), patience=patience)
+
+
+@pytest.mark.parametrize(
+    ("command", "table"),
+    [
+        (lambda: export.main(["s"]), "trials"),
+        (lambda: report.main(["s"]), "trials"),
+        (lambda: dashboard.main(["s"]), "study_user_attributes"),
+        (lambda: work(mock.Mock(places=Places.of("s"))), "trials"),
+        (lambda: train_trial(mock.Mock(places=Places.of("s"))), "trials"),
+    ],
+    ids=["export", "report", "dashboard", "worker", "final training"],
+)
+def test_a_damaged_file_is_told_where_it_is_read(
+    split: Split, monkeypatch: pytest.MonkeyPatch, command: Callable[[], object], table: str
+) -> None:
+    def read(task: mock.Mock, *arguments: object) -> None:
+        load_study(task.places).get_trials()
+
+    make(split)
+    settle(Places.of("s"))
+    damage(Path("studies/s/study.db"), table)
+    monkeypatch.setattr("search.worker._work", read)
+    monkeypatch.setattr("search.export._train_trial", read)
+    for guard in ("search.child.guard", "search.worker.guard"):
+        monkeypatch.setattr(guard, lambda body, errors, on_stop=None: body())
+    with pytest.raises(StudyError, match=DAMAGED):
+        command()
+
+
+def test_a_file_of_another_version_of_optuna_is_told(split: Split) -> None:
+    make(split)
+    with contextlib.closing(sqlite3.connect("studies/s/study.db")) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'v1.3.0.a'")
+    with pytest.raises(
+        StudyError, match=r"can't be opened: The runtime optuna .* `\$ optuna storage upgrade"
+    ):
+        load_study(Places.of("s"))
 
 
 def lost(message: str) -> Exception:
