@@ -6,19 +6,23 @@ import argparse
 import errno
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from socketserver import ThreadingMixIn
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from zoo.command import run_command
 
 if TYPE_CHECKING:
+    from optuna.artifacts._protocol import ArtifactStore
+
     from search.storage import Places
 
 __all__ = ["main", "recent_studies", "serve"]
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_ELSEWHERE = "This file isn't here: it lies in studies/STUDY/artifacts of the machine that made it.\n"
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -30,6 +34,28 @@ class _Server(ThreadingMixIn, WSGIServer):
 class _Handler(WSGIRequestHandler):
     def log_message(self, format: str, *values: object) -> None:
         """A line for every picture is more than a person wants to read."""
+
+
+@dataclass(frozen=True)
+class _Answering:
+    """A store whose missing artifacts are answered with status 404, for which the dashboard has no answer."""
+
+    inner: ArtifactStore
+
+    def open_reader(self, artifact_id: str) -> BinaryIO:
+        from bottle import HTTPResponse
+        from optuna.artifacts.exceptions import ArtifactNotFound
+
+        try:
+            return self.inner.open_reader(artifact_id)
+        except ArtifactNotFound:
+            raise HTTPResponse(_ELSEWHERE, 404, {"Content-Type": "text/plain; charset=utf-8"}) from None
+
+    def write(self, artifact_id: str, content_body: BinaryIO) -> None:
+        self.inner.write(artifact_id, content_body)
+
+    def remove(self, artifact_id: str) -> None:
+        self.inner.remove(artifact_id)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -115,7 +141,7 @@ def serve(places: Places, *, host: str, port: int) -> None:
         [*([urls[shown]] if shown else []), *others],
         told=lambda reason: print(f"note: {reason}; the dashboard goes on without them", file=sys.stderr),
     )
-    application = wsgi(storage, artifact_store=store)
+    application = wsgi(storage, artifact_store=None if store is None else _Answering(store))
     try:
         server = make_server(host, port, application, server_class=_Server, handler_class=_Handler)
     except OSError as error:

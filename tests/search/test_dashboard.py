@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,6 +80,21 @@ def test_without_a_study_the_one_changed_last_is_served_with_its_artifacts(home:
         identity = detail["artifacts"][0]["artifact_id"]
         assert _get(address, f"/artifacts/1/{identity}") == b"of newer"
     assert sorted(home.rglob("*")) == before
+
+
+def test_a_picture_of_another_machine_is_answered_in_a_sentence(
+    home: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    _make("faces")
+    (picture,) = (home / "studies/faces/artifacts").iterdir()
+    picture.unlink()
+    with _served("faces") as address:
+        with pytest.raises(urllib.error.HTTPError) as raised:
+            _get(address, f"/artifacts/1/{picture.name}")
+        with raised.value as answer:
+            assert answer.code == 404
+            assert answer.read().startswith(b"This file isn't here: it lies in studies/STUDY/artifacts of ")
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def test_a_bucket_that_cant_be_reached_is_told_and_the_study_served(
