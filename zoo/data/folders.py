@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import struct
 import warnings
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,16 +13,12 @@ import numpy as np
 from zoo.data.cache import cached_bytes
 from zoo.data.dataset import FACE_SIZE, USAGES, FaceDataset
 from zoo.data.emotions import EMOTIONS
-from zoo.errors import DataError
+from zoo.errors import DataError, ImageError
 
-__all__ = ["MOST_PIXELS", "load_folders", "read_face"]
+__all__ = ["load_folders", "read_face"]
 
-MOST_PIXELS = 64_000_000
-"""Pictures of more pixels are refused before they are decoded: their decoded size may exhaust the memory."""
-
-_FORMAT = 2  # of the cached faces; raise it when pictures are brought to 48×48 in another way
+_FORMAT = 3  # of the cached faces; raise it when pictures are brought to 48×48 in another way
 _SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".tif", ".tiff", ".webp")
-_DECODERS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 _SPLIT_FOLDERS = {
     **dict.fromkeys(("train", "training"), "Training"),
     **dict.fromkeys(("val", "valid", "validation", "publictest"), "PublicTest"),
@@ -95,55 +89,24 @@ def load_folders(root: Path) -> FaceDataset:
 
 
 def read_face(path: Path) -> np.ndarray:
-    """A whole picture of any size and colour mode as one face.
-
-    EXIF orientation is applied, transparent parts become white, colours become luma (Rec. 601), and the
-    middle square is brought to 48×48 by averaging areas (bilinear where it is smaller).
+    """A whole picture of any size and colour mode as one face, the same as predictions take it.
 
     Returns:
         uint8 (48, 48), 0–255.
 
     Raises:
-        DataError: the file is no picture, is damaged, or has more than `MOST_PIXELS` pixels.
+        DataError: the file is no picture, is damaged or too large; see `zoo.pictures.read_image`.
     """
-    from PIL import Image, ImageOps
+    from zoo.faces import whole_image
+    from zoo.pictures import read_image
 
     try:
         with warnings.catch_warnings():
-            # Pillow's own limit only warns at first, and damaged metadata is no reason to give up a picture.
+            # Damaged metadata is no reason to give up a picture.
             warnings.simplefilter("ignore")
-            with Image.open(path, formats=_DECODERS) as image:
-                if image.width * image.height > MOST_PIXELS:
-                    raise _too_large(path, f"{image.width}×{image.height} pixels")
-                return _to_face(ImageOps.exif_transpose(image))
-    except Image.DecompressionBombError as error:
-        raise _too_large(path, "far more pixels") from error
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError, struct.error, zlib.error) as error:
-        raise DataError(
-            f"{path}: unreadable ({' '.join(str(error).split()) or type(error).__name__}); "
-            "required: a whole PNG, JPEG, BMP, WebP, TIFF or PGM picture"
-        ) from error
-
-
-def _too_large(path: Path, found: str) -> DataError:
-    return DataError(f"{path}: the picture has {found}; required: {MOST_PIXELS:,} pixels at most")
-
-
-def _to_face(image):  # type: ignore[no-untyped-def]  # Pillow is imported on use
-    from PIL import Image, ImageOps
-
-    if image.mode.startswith("I"):  # 16 bits a pixel
-        image = Image.fromarray((np.asarray(image).clip(0, 65535) / 257).round().astype(np.uint8))
-    elif "transparency" in image.info or image.mode in ("LA", "La", "PA", "RGBA", "RGBa"):
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    if image.mode != "L":
-        image = image.convert("RGB").convert("L")
-    if image.size != (FACE_SIZE, FACE_SIZE):
-        smaller = min(image.size) < FACE_SIZE
-        method = Image.Resampling.BILINEAR if smaller else Image.Resampling.BOX
-        image = ImageOps.fit(image, (FACE_SIZE, FACE_SIZE), method)
-    return np.asarray(image, np.uint8)
+            return whole_image(read_image(path, name=str(path)))
+    except ImageError as error:
+        raise DataError(f"{error}; required: a whole picture, or its removal") from error
 
 
 def _folders_in(folder: Path) -> list[Path]:
