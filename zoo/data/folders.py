@@ -18,7 +18,6 @@ from zoo.errors import DataError, ImageError
 __all__ = ["load_folders", "read_face"]
 
 _FORMAT = 3  # of the cached faces; raise it when pictures are brought to 48×48 in another way
-_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".tif", ".tiff", ".webp")
 _SPLIT_FOLDERS = {
     **dict.fromkeys(("train", "training"), "Training"),
     **dict.fromkeys(("val", "valid", "validation", "publictest"), "PublicTest"),
@@ -185,13 +184,15 @@ def _agree_on_classes(parts: dict[int, Path]) -> tuple[tuple[str, ...], dict[int
 
 def _list_pictures(class_folders: dict[int, dict[int, Path]]) -> tuple[list[_Picture], int]:
     """Every picture in a fixed order, and how many other entries stand among them."""
+    from zoo.pictures import PICTURE_SUFFIXES
+
     pictures: list[_Picture] = []
     other = 0
     for usage, folders in class_folders.items():
         for label, folder in folders.items():
             before = len(pictures)
             for entry in _visible(folder):
-                if entry.name.casefold().endswith(_SUFFIXES) and entry.is_file():
+                if entry.name.casefold().endswith(PICTURE_SUFFIXES) and entry.is_file():
                     state = entry.stat()
                     pictures.append(
                         _Picture(folder, entry.name, state.st_size, state.st_mtime_ns, label, usage)
@@ -200,7 +201,8 @@ def _list_pictures(class_folders: dict[int, dict[int, Path]]) -> tuple[list[_Pic
                     other += 1
             if len(pictures) == before:
                 raise DataError(
-                    f"{folder}: the class is empty; required: at least one picture ({', '.join(_SUFFIXES)})"
+                    f"{folder}: the class is empty; required: at least one picture "
+                    f"({', '.join(PICTURE_SUFFIXES)})"
                 )
     return pictures, other
 

@@ -15,6 +15,7 @@ from zoo.data.emotions import EMOTIONS
 from zoo.data.folders import load_folders, read_face
 from zoo.errors import DataError
 from zoo.faces import whole_image
+from zoo.pictures import PICTURE_SUFFIXES
 
 
 def _fill(
@@ -179,6 +180,17 @@ def test_a_picture_becomes_the_face_that_it_is_in_predictions(tmp_path: Path, sh
     picture = np.random.default_rng(3).integers(0, 256, (*shape, 3), np.uint8)
     Image.fromarray(picture).save(tmp_path / "x.png")
     assert np.array_equal(read_face(tmp_path / "x.png"), whole_image(picture))
+
+
+def test_every_picture_that_is_predicted_is_read(tmp_path: Path) -> None:
+    kinds = {".jfif": "JPEG", ".mpo": "MPO", ".pgm": "PPM"}
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for suffix in PICTURE_SUFFIXES:
+            Image.fromarray(GRADIENT).save(tmp_path / name / f"x{suffix}", kinds.get(suffix))
+    dataset = load_folders(tmp_path)
+    assert len(dataset) == 2 * len(PICTURE_SUFFIXES) and dataset.notes == ()
+    assert np.abs(dataset.faces.astype(int) - GRADIENT).max() <= 4
 
 
 @pytest.mark.parametrize("size", [(1, 1), (20, 30), (47, 500), (97, 131), (48, 49)])
