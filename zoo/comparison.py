@@ -59,8 +59,8 @@ class Comparer:
     def __init__(self, network: ComparisonNetwork, card: ComparisonCard) -> None:
         if not card.classes:
             raise WeightsError(
-                f"model {card.name!r} names no expressions; required: one that zoo.train_pairs made of a zoo "
-                "network (zoo.evaluate_pairs measures any)"
+                f"model {card.name!r} names no expressions; required: one that zoo.train_pairs made of a "
+                "saved model, or trained with labels (zoo.evaluate_pairs measures any)"
             )
         self.network, self.card, self.classes = network.eval(), card, card.classes
         self._preprocess = Preprocess(network.channels, card.mean, card.std)

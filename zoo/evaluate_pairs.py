@@ -173,7 +173,7 @@ def _evaluate(
     described = describe_rows(network, dataset, both, preprocess, device=device)
     results = {card.name: measure_part(described, pairs, triplets, slope=card.slope, offset=card.offset)}
     scores = {card.name: described.scores(pairs)}
-    named, owner = described.logits, card.name
+    named, owner = described.logits if card.classes else None, card.name
     if options.baseline:
         predictor = Predictor.load(options.baseline, device=device)
         named, owner = np.zeros((len(dataset), len(predictor.classes)), dtype=np.float32), options.baseline

@@ -100,7 +100,16 @@ def _run(options: argparse.Namespace, arguments: Sequence[str], folder: Path) ->
     torch.manual_seed(recipe.seed)
     try:
         with plain_errors(recipe, device):
-            config, network, preprocess, seen = _network(options, data, held, console)
+            saved = None if published else _saved(options.backbone, data.dataset.classes)
+            config, network, preprocess, seen = _network(options, saved, data, held, console)
+            named = saved is not None or objective.classification > 0
+            if not (published or named):
+                console.print(
+                    "no labels are trained with: the model will name no expressions, which zoo.compare and "
+                    "the app need; with a saved model as --backbone it would",
+                    style="yellow",
+                    soft_wrap=True,
+                )
             backbone = _link(folder, options.backbone) if options.linked else None
             with progress_bar(console) as bar:
                 task = bar.add_task(
@@ -118,7 +127,7 @@ def _run(options: argparse.Namespace, arguments: Sequence[str], folder: Path) ->
                     on_features=lambda done, total: bar.update(task, completed=done, total=total),
                 )
             held = dataclasses.replace(held, seen=seen)
-            card = _train(trainer, config, folder, held, backbone, console)
+            card = _train(trainer, config, folder, held, backbone, console, named=named)
     except DivergedError as error:
         # The same run would only diverge again.
         checkpoint.unlink(missing_ok=True)
@@ -360,7 +369,11 @@ def _fec_data(options: argparse.Namespace, seed: int, console: Console) -> PairD
 
 
 def _network(
-    options: argparse.Namespace, data: PairData, held: HeldOut, console: Console
+    options: argparse.Namespace,
+    saved: tuple[nn.Module, Card] | None,
+    data: PairData,
+    held: HeldOut,
+    console: Console,
 ) -> tuple[ComparisonConfig, ComparisonNetwork, Preprocess, bool]:
     """Config, network, what it sees, and whether its backbone has seen the held-out rows before."""
     import numpy as np
@@ -386,7 +399,6 @@ def _network(
     from zoo.networks import config_from_json
     from zoo.training.options import choose_network
 
-    saved = _saved(options.backbone, dataset.classes)
     backbone = config_from_json(saved[1].config) if saved else choose_network(options.backbone)[1]
     backbone = dataclasses.replace(backbone, classes=len(dataset.classes))
     config = EmbeddingConfig(backbone, size=options.size, hidden=options.hidden)
@@ -470,6 +482,8 @@ def _train(
     held: HeldOut,
     backbone: dict[str, str] | None,
     console: Console,
+    *,
+    named: bool,
 ) -> ComparisonCard:
     from zoo.console import progress_bar
     from zoo.training.pair_fit import save_trained_comparison
@@ -489,7 +503,9 @@ def _train(
                     f"{result.loss:.4f}  {status}  {result.seconds:.0f} s, about {left:.0f} min left",
                     soft_wrap=True,
                 )
-    return save_trained_comparison(folder, trainer, config, held, note=_note(trainer), backbone=backbone)
+    return save_trained_comparison(
+        folder, trainer, config, held, named=named, note=_note(trainer), backbone=backbone
+    )
 
 
 def _link(folder: Path, backbone: str) -> dict[str, str]:

@@ -309,6 +309,32 @@ def test_every_way_to_train(trained, options):
     assert evaluate(["models/way", *DATA, "--pairs", "50"]) == 0
 
 
+@pytest.mark.parametrize(
+    ("network", "options", "named"),
+    [
+        ("tiny.json", ["--pairs", "100"], False),
+        ("tiny.json", ["--triplets", "60", "--ferplus", "votes.csv"], False),
+        ("tiny.json", ["--classification", "0"], False),
+        ("tiny.json", [], True),
+        ("backbone", ["--pairs", "100"], True),
+        ("backbone", ["--frozen"], True),
+    ],
+)
+def test_expressions_are_named_only_where_labels_were_learned(backbone, network, options, named, capsys):
+    shutil.rmtree("models/labels", ignore_errors=True)
+    assert train(["--backbone", network, *DATA, *SHORT, *options, "--out", "models/labels"]) == 0
+    assert ("will name no expressions" in capsys.readouterr().err) == (not named)
+    assert bool(ComparisonCard.load(Path("models/labels/comparison.json")).classes) == named
+    assert evaluate(["models/labels", *DATA, "--pairs", "50", "--json", "labels.json"]) == 0
+    results = json.loads(Path("labels.json").read_text())["results"]
+    assert ("same predicted expression (labels)" in results) == named
+    if named:
+        Comparer.load("models/labels")
+    else:
+        with pytest.raises(WeightsError, match="names no expressions; required: .*saved model, or .* labels"):
+            Comparer.load("models/labels")
+
+
 def test_a_usage_with_too_few_faces_for_pairs_has_no_figures(trained, tmp_path):
     write_csv(tmp_path / "few.csv", (210, 70, 1))
     options = ["--data", str(tmp_path / "few.csv"), *SHORT, "--out", "models/few"]

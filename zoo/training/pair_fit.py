@@ -219,6 +219,7 @@ def save_trained_comparison(
     config: ComparisonConfig,
     held: HeldOut,
     *,
+    named: bool,
     note: str = "",
     backbone: dict[str, str] | None = None,
 ) -> ComparisonCard:
@@ -228,6 +229,7 @@ def save_trained_comparison(
 
     Args:
         trainer: with at least one epoch done.
+        named: the backbone has learned from labels, here or before, so that its classes mean something.
         backbone: the saved model that has the weights of the backbone, which were frozen; see
             `ComparisonCard`.
     """
@@ -246,7 +248,7 @@ def save_trained_comparison(
     if isinstance(network, EmbeddingNetwork) and trainer.objective.frozen and held.seen:
         # Faces that the backbone has seen would make it look too sure; it was calibrated on others.
         temperature = round(float(network.temperature), 4)
-    elif described.logits is not None and labelled:
+    elif named and described.logits is not None and labelled:
         temperature = fit_temperature(described.logits[held_rows], dataset.labels[held_rows])
     metrics: dict[str, Any] = {
         "held_out": measure_part(described, pairs, triplets, slope=slope, offset=offset)
@@ -263,7 +265,7 @@ def save_trained_comparison(
     card = ComparisonCard(
         name=folder.name,
         config=config.to_json(),
-        classes=dataset.classes if described.logits is not None else (),
+        classes=dataset.classes if named and described.logits is not None else (),
         mean=_floats(preprocess.mean),
         std=_floats(preprocess.std),
         slope=slope,
