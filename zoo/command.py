@@ -4,7 +4,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 
-from zoo.errors import ZooError
+from zoo.errors import ZooError, disk_is_full
 
 __all__ = ["run_command"]
 
@@ -12,9 +12,9 @@ __all__ = ["run_command"]
 def run_command(main: Callable[[Sequence[str] | None], int]) -> None:
     """Run `main(None)` and exit with its status.
 
-    A `ZooError`, or an error of the system with a file or folder, prints one line on stderr and exits 2;
-    Ctrl-C, or SIGTERM, which ends jobs on clusters, exits 130. None shows a traceback. A closed pipe
-    (`| head`) ends quietly.
+    A `ZooError`, an error of the system with a file or folder, or a full disk prints one line on stderr and
+    exits 2; Ctrl-C, or SIGTERM, which ends jobs on clusters, exits 130. None shows a traceback. A closed
+    pipe (`| head`) ends quietly.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -29,8 +29,11 @@ def run_command(main: Callable[[Sequence[str] | None], int]) -> None:
         sys.stderr.close()
         status = 0
     except OSError as error:
-        if error.filename is None:
+        if error.filename is not None:
+            print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        elif disk_is_full(error):
+            print("error: the disk is full; required: some space", file=sys.stderr)
+        else:
             raise
-        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
         status = 2
     sys.exit(status)

@@ -1,6 +1,17 @@
 """Errors that a person can mend: one line that names the thing, its value and what is required."""
 
-__all__ = ["ConfigError", "DataError", "DeviceError", "ImageError", "WeightsError", "ZooError", "first_line"]
+import errno
+
+__all__ = [
+    "ConfigError",
+    "DataError",
+    "DeviceError",
+    "ImageError",
+    "WeightsError",
+    "ZooError",
+    "disk_is_full",
+    "first_line",
+]
 
 
 class ZooError(Exception):
@@ -25,6 +36,11 @@ class ImageError(ZooError):
 
 class WeightsError(ZooError):
     """A card or weights file is missing, altered, or does not fit the network that it names."""
+
+
+def disk_is_full(error: Exception) -> bool:
+    """Whether a file could not be written for want of space."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def first_line(error: object) -> str:

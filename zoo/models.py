@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from zoo.card import Card
@@ -159,9 +159,11 @@ def halved(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def write_weights(folder: Path, weights: Mapping[str, Tensor]) -> str:
     """Write a model's weights, moved into place when whole; returns their digest."""
     folder.mkdir(parents=True, exist_ok=True)
+    # safetensors tells a full disk as a fault of its own, a plain write as what it is.
+    content = save({name: value.cpu().contiguous() for name, value in weights.items()})
     with moved_into_place(folder / WEIGHTS) as temporary:
-        save_file({name: value.cpu().contiguous() for name, value in weights.items()}, temporary)
-        return file_digest(temporary)
+        temporary.write_bytes(content)
+    return hashlib.sha256(content).hexdigest()
 
 
 def read_weights(folder: Path, digest: str) -> dict[str, Tensor]:

@@ -28,11 +28,18 @@ def require_writable(path: Path) -> None:
 
 @contextlib.contextmanager
 def moved_into_place(path: Path) -> Iterator[Path]:
-    """Where to write what becomes `path` when all is written; an earlier file stays if that fails."""
+    """Where to write what becomes `path` when all is written; an earlier file stays if that fails.
+
+    Errors of the system that name no file, such as that of a full disk, name `path` afterwards.
+    """
     temporary = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
     try:
         yield temporary
         temporary.replace(path)
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
