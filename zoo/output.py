@@ -48,16 +48,24 @@ def moved_into_place(path: Path) -> Iterator[Path]:
 def whole_file(path: Path, mode: str = "w", **options: Any) -> Iterator[IO[Any]]:
     """A command's file to write, moved into place when whole.
 
+    What can't be replaced, such as a device or a pipe, is written to as it is. A link stays one.
+
     Args:
         mode, options: as `open` takes them; text is UTF-8.
 
     Raises:
-        ConfigError: the file can't be written.
+        ConfigError: the file can't be written; but a closed pipe is told as such.
     """
     if "b" not in mode:
         options = {"encoding": "utf-8", **options}
     try:
-        with moved_into_place(path) as temporary, temporary.open(mode, **options) as file:
-            yield file
+        if path.exists() and not path.is_file():
+            with path.open(mode, **options) as file:
+                yield file
+        else:
+            with moved_into_place(path.resolve()) as temporary, temporary.open(mode, **options) as file:
+                yield file
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written ({error.strerror or error})") from None

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from zoo.command import run_command
+from zoo.errors import ConfigError
 from zoo.models import WEIGHTS
-from zoo.output import moved_into_place
+from zoo.output import moved_into_place, whole_file
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -44,6 +45,49 @@ def test_an_error_that_names_another_file_names_it_still(tmp_path: Path) -> None
     with pytest.raises(FileNotFoundError) as caught, moved_into_place(tmp_path / "a"):
         (tmp_path / "absent").read_bytes()
     assert caught.value.filename == str(tmp_path / "absent")
+
+
+def test_a_pipe_is_written_to_and_stays(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with whole_file(pipe) as file:
+        file.write("ä")
+    assert os.read(reader, 9) == "ä".encode() and pipe.is_fifo() and [*tmp_path.iterdir()] == [pipe]
+    with pytest.raises(BrokenPipeError), whole_file(pipe) as file:
+        os.close(reader)
+        file.write("nobody reads")
+        file.flush()
+
+
+def test_the_standard_output_is_written_to(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from zoo.output import require_writable, whole_file\n"
+        "path = Path(sys.argv[1]); require_writable(path)\n"
+        "with whole_file(path, 'wb') as file: file.write(b'said')"
+    )
+    link = tmp_path / "link"
+    link.symlink_to("/dev/stdout")
+    done = subprocess.run([sys.executable, "-c", code, link], capture_output=True, text=True, check=True)
+    assert done.stdout == "said" and link.is_symlink()
+
+
+@pytest.mark.parametrize("before", ["before", None])
+def test_a_link_stays_and_what_it_leads_to_is_written(before: str | None, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    link, place = tmp_path / "link.csv", tmp_path / "elsewhere" / "place.csv"
+    link.symlink_to(place)
+    if before:
+        place.write_text(before)
+    with whole_file(link) as file:
+        file.write("after")
+    assert link.is_symlink() and place.read_text() == "after"
+    assert [*place.parent.iterdir()] == [place]
+
+
+def test_a_folder_is_no_file_to_write(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be written"), whole_file(tmp_path):
+        pass
 
 
 def test_weights_that_find_no_space_end_a_command_in_one_line(tmp_path: Path) -> None:
