@@ -56,6 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from zoo.training.device import pick_device
     from zoo.training.pair_fit import draw_tasks
 
+    models = _places(options.models or [None])
     device = pick_device(options.device)
     dataset = load_dataset(options.data, ferplus=options.ferplus)
     for sentence in dataset.notes:
@@ -67,8 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     results: dict[str, dict[str, Any]] = {}
     scores: dict[str, np.ndarray] = {}
     with stderr().status("comparing"):
-        for name in options.models or [None]:
-            figures, found = _evaluate(name, options, dataset, rows, pairs, triplets, device)
+        for label, place in models.items():
+            figures, found = _evaluate(label, place, options, dataset, rows, pairs, triplets, device)
             results.update(figures)
             scores.update(found)
     title = f"{dataset.name}, {options.usage}, seed {options.seed}"
@@ -123,6 +124,23 @@ def _check(options: argparse.Namespace) -> None:
             ) from None
 
 
+def _places(models: Sequence[str | None]) -> dict[str, Path]:
+    """The folders of models, None being the shipped one, by what figures call them.
+
+    That is a model's name, or its place where several have that name.
+    """
+    from zoo.comparison_model import ComparisonCard, resolve_comparison
+    from zoo.models import COMPARISON_CARD
+
+    found = [resolve_comparison(model) for model in models]
+    places = [*{place.resolve(): place for place in found}.values()]
+    names = [ComparisonCard.load(place / COMPARISON_CARD).name for place in places]
+    return {
+        name if names.count(name) == 1 else str(place): place
+        for name, place in zip(names, places, strict=True)
+    }
+
+
 def _rows(dataset: FaceDataset, usage: str) -> np.ndarray:
     """The rows of a usage.
 
@@ -140,7 +158,8 @@ def _rows(dataset: FaceDataset, usage: str) -> np.ndarray:
 
 
 def _evaluate(
-    name: str | None,
+    label: str,
+    place: Path,
     options: argparse.Namespace,
     dataset: FaceDataset,
     rows: np.ndarray,
@@ -151,7 +170,7 @@ def _evaluate(
     """Figures of one model and its baselines, and the scores of the pairs, by name."""
     import numpy as np
 
-    from zoo.comparison_model import load_comparison, resolve_comparison
+    from zoo.comparison_model import load_comparison
     from zoo.data.channels import Preprocess
     from zoo.data.pairs import make_pairs
     from zoo.predictor import Predictor
@@ -163,7 +182,7 @@ def _evaluate(
         measure_part,
     )
 
-    network, card = load_comparison(resolve_comparison(name))
+    network, card = load_comparison(place)
     preprocess = Preprocess(network.channels, card.mean, card.std)
     split = card.data["split"]
     held = HeldOut.find(dataset, split["kind"], split["seed"], split["share"])[1]
@@ -171,9 +190,9 @@ def _evaluate(
         raise DataError(f"{dataset.name} has no Training rows, which choose the baselines' thresholds")
     both = np.concatenate([held, rows])
     described = describe_rows(network, dataset, both, preprocess, device=device)
-    results = {card.name: measure_part(described, pairs, triplets, slope=card.slope, offset=card.offset)}
-    scores = {card.name: described.scores(pairs)}
-    named, owner = described.logits if card.classes else None, card.name
+    results = {label: measure_part(described, pairs, triplets, slope=card.slope, offset=card.offset)}
+    scores = {label: described.scores(pairs)}
+    named, owner = described.logits if card.classes else None, label
     if options.baseline:
         predictor = Predictor.load(options.baseline, device=device)
         named, owner = np.zeros((len(dataset), len(predictor.classes)), dtype=np.float32), options.baseline
@@ -190,7 +209,8 @@ def _evaluate(
         from zoo.training.pair_pictures import save_distances
 
         distances = described.pair_distances(pairs)
-        save_distances(options.pictures / f"distances-{card.name}.png", distances, pairs.same)
+        file = f"distances-{label.replace('/', '-')}.png"
+        save_distances(options.pictures / file, distances, pairs.same)
     return results, scores
 
 

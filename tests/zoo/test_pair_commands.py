@@ -122,6 +122,17 @@ def test_evaluation_gives_figures_pictures_and_baselines(trained, capsys):
     assert json.loads((trained.parent.parent / "out.json").read_text())["pairs"] != values["pairs"]
 
 
+def test_models_of_one_name_are_told_apart_by_their_places(trained, tmp_path):
+    copy = Path(shutil.copytree(trained, tmp_path / "one"))
+    arguments = ["one", str(copy), "models/one", *DATA, "--pairs", "100", "--json", "both.json"]
+    assert evaluate([*arguments, "--pictures", str(tmp_path)]) == 0
+    results = json.loads(Path("both.json").read_text())["results"]
+    assert [name for name in results if "(" not in name] == ["models/one", str(copy)]
+    assert f"same predicted expression ({copy})" in results
+    pictures = sorted(path.name for path in tmp_path.glob("distances-*.png"))
+    assert pictures == [f"distances-{str(copy).replace('/', '-')}.png", "distances-models-one.png"]
+
+
 def test_evaluation_without_votes_measures_pairs_alone(trained, capsys):
     assert evaluate(["models/one", *DATA, "--pairs", "100"]) == 0
     assert "no triplets: they need annotators' votes" in capsys.readouterr().err
