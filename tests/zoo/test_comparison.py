@@ -95,6 +95,16 @@ def test_the_order_of_two_faces_changes_nothing(comparer, crops):
         assert np.array_equal(ahead.probabilities, back.probabilities[::-1])
 
 
+@pytest.mark.parametrize("final_softmax", [False, True])
+def test_the_expressions_are_those_of_the_backbone(final_softmax):
+    backbone = ParametricConfig(widths=(8, 16), repeats=(1, 1), final_softmax=final_softmax)
+    network = EmbeddingConfig(backbone).build().eval()
+    images = torch.rand(4, 1, 48, 48)
+    with torch.inference_mode():
+        answers = network.classify(network.features(images))
+        torch.testing.assert_close(answers, network.backbone(images))
+
+
 def test_no_pair_is_more_alike_than_a_face_and_itself(comparer, crops):
     itself = [comparer.compare(crops[[place, place]]) for place in range(len(crops))]
     assert {result.probability for result in itself} == {itself[0].probability}

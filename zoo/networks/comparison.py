@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from zoo.networks import build, config_from_json, count
+from zoo.networks import ParametricConfig, build, config_from_json, count
 from zoo.networks.config import Cost, NetworkConfig, require
 
 __all__ = ["ComparisonConfig", "ComparisonNetwork", "EmbeddingConfig", "EmbeddingNetwork"]
@@ -181,8 +181,11 @@ class EmbeddingNetwork(ComparisonNetwork):
         return features.float()
 
     def classify(self, features: Tensor) -> Tensor:
+        """The backbone's own answer, to which its temperature was fitted: (N, D) → (N, classes)."""
         logits: Tensor = self.backbone.classifier(features)  # type: ignore[operator]
-        return logits
+        config = self.config.backbone
+        ends_in_softmax = isinstance(config, ParametricConfig) and config.final_softmax
+        return logits.softmax(dim=1) if ends_in_softmax else logits
 
     def _probabilities(self, logits: Tensor) -> Tensor:
         return (logits.float() / self.temperature + self.class_bias).softmax(dim=1)
