@@ -70,7 +70,7 @@ def halve_model(place: Path, dataset: FaceDataset, folder: Path) -> tuple[Card, 
         WeightsError: it was altered, or has numbers that float16 hasn't.
     """
     from zoo.models import halved, is_ensemble, load_model, save_model
-    from zoo.training.fit import measured
+    from zoo.training.fit import describe_data, measured
     from zoo.training.pretrained import shared_split
     from zoo.training.report import write_report
 
@@ -80,7 +80,9 @@ def halve_model(place: Path, dataset: FaceDataset, folder: Path) -> tuple[Card, 
     split = shared_split([before], dataset)
     network.load_state_dict(halved(network.state_dict()))
     note = f"{before.note} Its weights are stored in half precision.".strip()
-    draft = dataclasses.replace(before, name=folder.name, note=note)
+    # What the weights learned from stays; the rows are those that are measured.
+    data = {**before.data, "split": describe_data(dataset, split)["split"]}
+    draft = dataclasses.replace(before, name=folder.name, note=note, data=data, validation=split.names[1])
     after, logits, labels = measured(draft, network, dataset, split)
     after = save_model(folder, network, after, half=True)
     write_report(folder, after, logits, labels)

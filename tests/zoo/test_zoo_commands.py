@@ -416,6 +416,18 @@ def test_a_halved_model_is_measured_as_it_is_saved(capsys: pytest.CaptureFixture
     shutil.rmtree(folder)
 
 
+def test_a_halved_model_says_what_it_is_measured_on(tmp_path: Path) -> None:
+    faces, labels = draw_faces(30, seed=5)
+    rows = [f"{label},{pixel_text(face)},PrivateTest" for face, label in zip(faces, labels, strict=True)]
+    (tmp_path / "fer2013.csv").write_text(Path("fer2013.csv").read_text() + "\n".join([*rows, ""]))
+    options = ["tiny0", "--data", str(tmp_path / "fer2013.csv"), "--out", str(tmp_path / "half")]
+    assert halve.main(options) == 0
+    before, card = (Card.load(folder / "card.json") for folder in (Path("models/tiny0"), tmp_path / "half"))
+    assert before.data["split"]["rows"]["PrivateTest"] == 0
+    assert card.data["split"]["rows"]["PrivateTest"] == card.metrics["PrivateTest"]["faces"] == 30
+    assert card.data["fingerprint"] == before.data["fingerprint"]
+
+
 def test_what_cannot_be_halved_is_refused() -> None:
     with pytest.raises(ConfigError, match="is an ensemble, whose networks have weights"):
         halve.main(["ensemble", "--data", "fer2013.csv"])
