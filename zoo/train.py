@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from zoo.card import Card
     from zoo.data.dataset import FaceDataset, Split
     from zoo.networks import NetworkConfig
-    from zoo.training.pretrained import Start
+    from zoo.training.pretrained import Saved, Start
     from zoo.training.recipe import Recipe
 
 __all__ = ["main"]
@@ -42,14 +42,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     from zoo.data.load import load_dataset
     from zoo.data.split import make_split
     from zoo.models import require_free
+    from zoo.networks import config_from_json
     from zoo.training.device import pick_device
-    from zoo.training.options import changed, choose_network, choose_recipe, recipe_of
+    from zoo.training.options import changed, choose_network, choose_recipe
+    from zoo.training.pretrained import saved_network
+    from zoo.training.recipe import Recipe
 
-    saved = options.pretrained if options.pretrained not in (None, _IMAGENET) else None
     label, config, own = choose_network(options.name)
+    saved = None if options.pretrained in (None, _IMAGENET) else saved_network(options.pretrained)
+    if saved:
+        own = Recipe.from_json(saved.card.recipe)
+        if saved.name == options.name:  # a published network's, too
+            config = config_from_json(saved.card.config)
     config = changed(config, options.network)
     kind = options.recipe or ("fine_tuning" if saved else "best")
-    recipe = choose_recipe(kind, label.removesuffix("-again"), recipe_of(saved) if saved else own)
+    recipe = choose_recipe(kind, label.removesuffix("-again"), own)
     if saved:
         label = f"{label.removesuffix('-again')}-tuned"
     if options.ferplus:
@@ -74,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for sentence in (*dataset.notes, *split.notes):
         console.print(sentence, style="yellow")
 
-    begun = f", begun with the weights of {saved}" if saved else ""
+    begun = f", begun with the weights of {saved.name}" if saved else ""
     note = f"{label}, {Path(kind).stem} recipe{begun}"
     cards: list[Card] = []
     for folder, seeded in zip(folders, recipes, strict=True):
@@ -85,7 +92,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             split,
             folder=folder,
             device=device,
-            pretrained=options.pretrained,
+            saved=saved,
+            imagenet=options.pretrained == _IMAGENET,
             note=note,
         )
         try:
@@ -161,7 +169,8 @@ class _Run:
     split: Split
     folder: Path
     device: torch.device
-    pretrained: str | None
+    saved: Saved | None
+    imagenet: bool
     note: str
 
     @property
@@ -248,13 +257,13 @@ class _Run:
         from zoo.networks.imagenet import imagenet_start
         from zoo.training.pretrained import Start, saved_start
 
-        if self.pretrained is None:
-            return None
-        if self.pretrained != _IMAGENET:
-            start = saved_start(self.pretrained, self.config, self.dataset, self.split, seed=self.recipe.seed)
+        if self.saved:
+            start = saved_start(self.saved, self.config, self.dataset, self.split, seed=self.recipe.seed)
             for sentence in start.notes:
                 console.print(sentence, style="yellow", soft_wrap=True)
             return start
+        if not self.imagenet:
+            return None
         try:
             return Start(imagenet_start(self.config, seed=self.recipe.seed), {"model": _IMAGENET})
         except WeightsError as error:

@@ -159,12 +159,34 @@ def test_tuning_goes_on_from_what_was_learnt() -> None:
     assert card.history[0]["train_loss"] < own.history[0]["train_loss"]
 
 
+def test_tuning_a_model_of_a_published_name_tunes_that_model(classes: str) -> None:
+    gelu = ["--network", "activation=gelu", "--network", "widths=[4,4,4]"]
+    options = ["emotionnet", "--device", "cpu", "--epochs", "1"]
+    try:
+        assert train.main([*options, "--data", "fer2013.csv", *gelu]) == 0
+        assert train.main([*options, "--data", classes, "--pretrained", "emotionnet"]) == 0
+        config = Card.load(Path("models/emotionnet-tuned/card.json")).config
+        assert (config["activation"], config["widths"], config["classes"]) == ("gelu", [4, 4, 4], 2)
+    finally:
+        for name in ("emotionnet", "emotionnet-tuned"):
+            shutil.rmtree(f"models/{name}", ignore_errors=True)
+
+
+def test_dropout_may_change_in_tuning() -> None:
+    options = ["--data", "fer2013.csv", "--device", "cpu", "--epochs", "1", "--out", "models/dropping"]
+    assert train.main(["tiny0", "--pretrained", "tiny0", "--network", "head_dropout=0.3", *options]) == 0
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         (
             ["emotionnet", "--pretrained", "tiny0"],
-            "'tiny0' has other layers than this network; required: the same",
+            r"'tiny0' has other layers than this network \(.*widths.*\); required: the same",
+        ),
+        (
+            ["tiny0", "--pretrained", "tiny1", "--network", "activation=gelu"],
+            r"'tiny1' has other layers than this network \(activation\); required: the same",
         ),
         (["tiny0", "--pretrained", "ensemble"], "'ensemble' is an ensemble"),
         (

@@ -14,7 +14,7 @@ from zoo.networks import NetworkConfig, config_from_json, named, names
 from zoo.training.recipe import Recipe
 from zoo.training.recipes import fine_tuning, recipe_for
 
-__all__ = ["changed", "choose_network", "choose_recipe", "recipe_of"]
+__all__ = ["changed", "choose_network", "choose_recipe"]
 
 _Config = TypeVar("_Config", NetworkConfig, Recipe)
 
@@ -78,15 +78,6 @@ def choose_recipe(kind: str, network: str, own: Recipe | None) -> Recipe:
         return recipe_for(network, kind)
     best = own or recipe_for(network)
     return best if kind == "best" else fine_tuning(best)
-
-
-def recipe_of(name: str) -> Recipe:
-    """The recipe that trained a saved model.
-
-    Raises:
-        WeightsError: there is no such model.
-    """
-    return Recipe.from_json(Card.load(resolve(name) / CARD).recipe)
 
 
 def changed(config: _Config, changes: Sequence[str]) -> _Config:

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoo.card import Card
 from zoo.data.dataset import USAGES, FaceDataset, Split
 from zoo.data.split import make_split
 from zoo.errors import ConfigError
 from zoo.models import is_ensemble, load_model, resolve
-from zoo.networks import NetworkConfig, build
+from zoo.networks import NetworkConfig, build, config_from_json
 
 __all__ = [
+    "Saved",
     "Start",
     "is_related",
     "learned_apart",
     "on_same_split",
     "own_split",
+    "saved_network",
     "saved_start",
     "shared_split",
     "split_options",
@@ -132,49 +134,74 @@ def _is_named(kind: str, part: str) -> bool:
     return (kind, part) == ("official", USAGES[1])
 
 
-def saved_start(name: str, config: NetworkConfig, dataset: FaceDataset, split: Split, *, seed: int) -> Start:
+class Saved(NamedTuple):
+    """A saved model that a training may begin with, and the name or folder that it was asked for by."""
+
+    name: str
+    network: nn.Module
+    card: Card
+
+
+def saved_network(name: str) -> Saved:
+    """A saved model, by its name or folder.
+
+    Raises:
+        WeightsError: there is no such model, or it was altered.
+        ConfigError: it is an ensemble.
+    """
+    network, card = load_model(resolve(name))
+    if is_ensemble(card):
+        raise ConfigError(
+            f"model {name!r} is an ensemble, whose networks have weights; required: one network"
+        )
+    return Saved(name, network, card)
+
+
+def saved_start(
+    saved: Saved, config: NetworkConfig, dataset: FaceDataset, split: Split, *, seed: int
+) -> Start:
     """The weights of a saved model, but for a classifier of other classes.
 
     Args:
-        name: of the model, or its folder.
         config: of the network that is to be trained.
         dataset, split: what it will learn from and be measured on.
         seed: of a fresh classifier.
 
     Raises:
-        WeightsError: there is no such model, or it was altered.
-        ConfigError: the model has other layers, or learned from faces that are to select the network.
+        ConfigError: the model has other layers, dropout aside, or learned from faces that are to select the
+            network.
     """
-    trained, card = load_model(resolve(name))
-    if is_ensemble(card):
-        raise ConfigError(
-            f"model {name!r} is an ensemble, whose networks have weights; required: one network"
-        )
+    name, trained, card = saved
     apart = learned_apart(card.data, dataset, split)
     if apart is False:
         raise ConfigError(
             f"model {name!r} learned from faces that select this network; required: {own_split(card)} on the "
             "data that it was trained on, or other data"
         )
+    wanted, own = config.to_json(), config_from_json(card.config).to_json()
+    # Weights of the same shapes may still mean other layers: activations and poolings have no weights.
+    other = [field for field in wanted if wanted[field] != own.get(field) and _is_of_layers(field)]
+    if other:
+        raise ConfigError(
+            f"model {name!r} has other layers than this network ({', '.join(other)}); required: the same "
+            f"ones, such as python -m zoo.train {name} --pretrained {name}"
+        )
     torch.manual_seed(seed)
     state = build(config).state_dict()
     taken = trained.state_dict()
-    other = [key for key in {**state, **taken} if key not in state or key not in taken]
-    other += [key for key in state if key in taken and state[key].shape != taken[key].shape]
-    if card.channels != config.channels or any(not key.startswith("classifier.") for key in other):
-        raise ConfigError(
-            f"model {name!r} has other layers than this network; required: the same ones, such as "
-            f"python -m zoo.train {name} --pretrained {name}"
-        )
     notes = []
-    # The same shapes may still mean other classes.
-    if card.classes != dataset.classes:
-        other = [key for key in state if key.startswith("classifier.")]
+    fresh = card.classes != dataset.classes
+    if fresh:
         notes.append(f"its classifier begins anew: {name} knows {', '.join(card.classes)}")
     if apart is None:
         notes.append(
             f"{name} learned from {card.data['name']}: figures are too good if its faces are among those here"
         )
-    weights = {key: state[key] if key in other else taken[key] for key in state}
+    weights = {key: state[key] if fresh and key.startswith("classifier.") else taken[key] for key in state}
     origin = {"model": card.name, "weights_sha256": card.weights_sha256, "data": card.data}
     return Start(weights, origin, tuple(notes))
+
+
+def _is_of_layers(field: str) -> bool:
+    """Whether a field of a config says what a network computes in use, the number of classes aside."""
+    return field != "classes" and "dropout" not in field
