@@ -175,7 +175,9 @@ class _Run:
 
     @property
     def checkpoint(self) -> Path:
-        return self.folder.with_name(f"{self.folder.name}.checkpoint")
+        from zoo.training.checkpoint import checkpoint_beside
+
+        return checkpoint_beside(self.folder)
 
     def train(self, console: Console, *, resume: bool) -> Card:
         from zoo.models import reserved

@@ -64,6 +64,7 @@ def _run(options: argparse.Namespace, arguments: Sequence[str], folder: Path) ->
     from zoo.console import progress_bar, stderr, stdout
     from zoo.evaluate_pairs import figures_table
     from zoo.networks.siamese import SIAMESE
+    from zoo.training.checkpoint import checkpoint_beside
     from zoo.training.device import pick_device
     from zoo.training.loop import DivergedError
     from zoo.training.options import changed
@@ -71,7 +72,7 @@ def _run(options: argparse.Namespace, arguments: Sequence[str], folder: Path) ->
     from zoo.training.pairs import PairTrainer
     from zoo.training.session import plain_errors
 
-    checkpoint = folder.with_name(f"{folder.name}.checkpoint")
+    checkpoint = checkpoint_beside(folder)
     if checkpoint.exists() and not options.resume:
         raise ConfigError(
             f"{checkpoint}: an interrupted run is kept there; required: --resume to go on with it, or its "

@@ -11,7 +11,12 @@ import torch
 
 from zoo.output import moved_into_place
 
-__all__ = ["load_checkpoint", "save_checkpoint"]
+__all__ = ["checkpoint_beside", "load_checkpoint", "save_checkpoint"]
+
+
+def checkpoint_beside(folder: Path) -> Path:
+    """Where the state of the training of a model is kept until it is saved as `folder`."""
+    return folder.with_name(f"{folder.name}.checkpoint")
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
