@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--share", action="store_true", help="open a public address through gradio.live")
     parser.add_argument("--auth-file", type=Path, metavar="FILE", help="lines of NAME:PASSWORD who may enter")
     parser.add_argument(
-        "--max-file-size", default="20mb", metavar="SIZE", help="of an upload (default: 20mb)"
+        "--max-file-size", default="100mb", metavar="SIZE", help="of one file (default: 100mb)"
     )
     parser.add_argument("--ssl-certfile", type=Path, metavar="FILE", help="serve https with this certificate")
     parser.add_argument("--ssl-keyfile", type=Path, metavar="FILE", help="and this key")
@@ -48,7 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     if not 0 <= options.port <= 65535:
         raise ConfigError(f"--port {options.port}: required is a number from 0 to 65535")
-    if not re.fullmatch(r"\d+ ?[kmg]?b", options.max_file_size, re.IGNORECASE):
+    size = re.fullmatch(r"(\d+) ?([kmg]?b)", options.max_file_size, re.IGNORECASE)
+    if size is None:
         raise ConfigError(f"--max-file-size {options.max_file_size}: required is a size such as 20mb")
     if options.mcp and options.auth_file:
         raise ConfigError("--mcp with --auth-file: no tool would work, as it has no account; required: one")
@@ -61,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         comparison=options.comparison,
         share=options.share,
         accounts=accounts,
-        max_file_size=options.max_file_size.replace(" ", "").lower(),
+        max_file_size=f"{size[1]} {size[2].upper()}",
         certificate=(options.ssl_certfile, options.ssl_keyfile),
         mcp=options.mcp,
     )
@@ -101,7 +102,7 @@ def serve(
     comparison: str | None = None,
     share: bool = False,
     accounts: list[tuple[str, str]] | None = None,
-    max_file_size: str = "20mb",
+    max_file_size: str = "100 MB",
     certificate: tuple[Path | None, Path | None] = (None, None),
     mcp: bool = False,
 ) -> tuple[Any, str]:
@@ -109,6 +110,7 @@ def serve(
 
     Args:
         port: 0 takes a free one.
+        max_file_size: number and unit with a space between, as the page says it.
         comparison: name or folder of the model that compares; None is the default one.
 
     Returns:
@@ -145,7 +147,8 @@ def serve(
     (folder / "examples").mkdir()
     comparer = Comparer.load(comparison, extra=models) if comparison else default_comparer(models)
     # A tool is told of a picture by its address; a visitor of the page uploads it.
-    blocks = build(library, comparer, write_examples(folder / "examples"), fetch=mcp)
+    shown = write_examples(folder / "examples")
+    blocks = build(library, comparer, shown, largest=max_file_size, fetch=mcp)
 
     def healthz() -> JSONResponse:
         return JSONResponse({"status": "ok", "models": len(library.entries)})
@@ -159,7 +162,7 @@ def serve(
                 server_port=port or _free_port(host),
                 share=share,
                 auth=accounts,
-                max_file_size=max_file_size,
+                max_file_size=max_file_size.replace(" ", "").lower(),
                 ssl_certfile=str(certificate[0]) if certificate[0] else None,
                 ssl_keyfile=str(certificate[1]) if certificate[1] else None,
                 ssl_verify=certificate[0] is None,  # Gradio asks itself for its page; nobody vouches for it

@@ -8,10 +8,13 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # Gradio reads it when it is i
 os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")  # which it sums up after each event, of 10,000
 
 import asyncio
+import base64
 import contextlib
 import functools
 import json
+import logging
 import math
+import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,13 +22,17 @@ from datetime import datetime, timedelta
 from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import gradio as gr
+import httpx
 import numpy as np
 from gradio import processing_utils
 from gradio.data_classes import ListFiles
 from gradio.state_holder import StateHolder
 from gradio.utils import get_upload_folder
+from gradio_client.utils import strip_invalid_filename_characters
+from safehttpx import AsyncSecureTransport, async_validate_url
 
 from demo import theme
 from demo.compare import compare_pictures, comparison_page, comparison_to_json
@@ -40,6 +47,7 @@ from demo.scoreboard import board, model_page, models_to_json
 from demo.video import batch_csv, batch_page, film_csv, film_page, read_many, watch_film
 from zoo.comparison import Comparer
 from zoo.errors import ConfigError, ImageError, ZooError
+from zoo.pictures import MAX_FILE_BYTES, read_image
 
 __all__ = ["ASSETS", "TITLE", "build", "look_and_feel", "memory"]
 
@@ -58,7 +66,10 @@ _LONG: dict[str, Any] = {"concurrency_id": "long works", "concurrency_limit": _L
 _VIEWERS = 4  # streams side by side; each ends after `_STREAM_SECONDS` and is asked for again by the browser
 _STREAM_SECONDS = 30
 _FRAME_SECONDS = 0.08
+_REDIRECTS = 5
 _CAMERA = {"video": {"width": {"ideal": 640}, "height": {"ideal": 480}}}
+
+_log = logging.getLogger(__name__)
 
 
 def _as_file(component: Any) -> Any:
@@ -80,11 +91,73 @@ def _as_file(component: Any) -> Any:
     return component
 
 
+def _frame(payload: Any) -> np.ndarray | None:
+    """A frame as the page sends it, decoded within the limits of every picture: uint8 (H, W, 3), RGB.
+
+    Raises:
+        ImageError: it is no picture, or too large.
+    """
+    if payload is None:
+        return None
+    head, comma, content = (payload.url or "").partition(",")
+    if not (comma and head.startswith("data:")):
+        return open_picture(payload.path)
+    try:
+        picture = base64.b64decode(content, validate=True)
+    except ValueError as error:
+        raise ImageError(f"the frame: is no picture ({error})") from error
+    return read_image(picture, name="the frame")
+
+
 async def _fetch_nothing(url: str, cache_dir: str) -> str:
-    raise _for_visitor(ImageError("Addresses are not fetched here; upload the file itself."))
+    raise _shown(ImageError("Addresses are not fetched here; upload the file itself."))
 
 
-_fetch = processing_utils.async_ssrf_protected_download
+def _fetch_within(blocks: gr.Blocks) -> Any:
+    """A download like Gradio's, from public addresses only, but no larger than an upload and always anew."""
+
+    async def fetch(url: str, cache_dir: str) -> str:
+        try:
+            return await _download(url, Path(cache_dir), blocks.max_file_size or MAX_FILE_BYTES)
+        except (ValueError, httpx.HTTPError, httpx.InvalidURL) as error:
+            raise _shown(ImageError(f"{url}: cannot be fetched ({error})")) from error
+        except ImageError as error:
+            raise _shown(error) from error
+
+    return fetch
+
+
+async def _download(url: str, uploads: Path, limit: int) -> str:
+    """The path of a new file with what lies at an address.
+
+    Args:
+        limit: bytes.
+
+    Raises:
+        ImageError: it is larger, or the address has nothing to give.
+        ValueError: the address isn't public.
+        httpx.HTTPError: it doesn't answer as the protocol asks.
+    """
+    for _ in range(_REDIRECTS + 1):
+        transport = AsyncSecureTransport(await async_validate_url(httpx.URL(url).host))
+        async with httpx.AsyncClient(transport=transport) as client, client.stream("GET", url) as response:
+            if response.has_redirect_location:
+                url = urljoin(url, response.headers["location"])
+                continue
+            if response.status_code != 200:
+                raise ImageError(f"{url}: cannot be fetched (status {response.status_code})")
+            name = strip_invalid_filename_characters(Path(httpx.URL(url).path).name) or "file"
+            folder = uploads / secrets.token_hex(16)
+            folder.mkdir(parents=True)
+            size = 0
+            with (folder / name).open("wb") as file:
+                async for piece in response.aiter_bytes():
+                    size += len(piece)
+                    if size > limit:
+                        raise ImageError(f"{url}: is larger than {limit / 1e6:.0f} MB, the most allowed here")
+                    file.write(piece)
+            return str(folder / name)
+    raise ImageError(f"{url}: cannot be fetched (it points on and on)")
 
 
 def _examples(samples: list[list[str | None]], inputs: list[Any], **options: Any) -> None:
@@ -109,6 +182,7 @@ class _Page:
     """What every tab is built from.
 
     Attributes:
+        largest: size of a file that may be uploaded, in words.
         timed: components that show milliseconds, with what gives their present state. A network's time
             changes once it is exported, after the page was built.
     """
@@ -116,6 +190,7 @@ class _Page:
     library: Library
     comparer: Comparer | None
     examples: dict[str, Path]
+    largest: str
     timed: list[tuple[Any, Callable[[], Any]]] = field(default_factory=list)
 
     def network_menu(self, elem_id: str, label: str = "Network") -> gr.Dropdown:
@@ -156,13 +231,24 @@ def memory() -> dict[str, Any]:
 
 @contextlib.asynccontextmanager
 async def _forgetting(server: Any) -> AsyncIterator[None]:
-    """While the server runs, look again and again for visits to forget and for folders left empty."""
+    """While the server runs, look again and again for visits to forget and for files to delete.
+
+    Gradio's `delete_cache` knows nothing of uploads that broke off, and ends for good if a file comes while
+    it looks.
+    """
 
     async def look_again() -> None:
         while True:
             await asyncio.sleep(_LOOKS_EVERY)
-            _forget_visits(server.state_holder)
-            _remove_empty_folders(Path(get_upload_folder()))
+            try:
+                _forget_visits(server.state_holder)
+                blocks = server.get_blocks()
+                kept = set().union(*(part.keep_in_cache for part in blocks.blocks.values()))
+                await asyncio.to_thread(_delete_old, Path(get_upload_folder()), kept)
+                for known in blocks.temp_file_sets:
+                    known.difference_update([path for path in list(known) if not os.path.exists(path)])
+            except Exception:
+                _log.exception("what visitors sent could not be deleted; it is tried again")
 
     task = asyncio.create_task(look_again())
     try:
@@ -186,13 +272,21 @@ def _forget_visits(visits: StateHolder) -> None:
             visits.session_data[name].config_values.clear()
 
 
-def _remove_empty_folders(uploads: Path) -> None:
-    """Gradio deletes what visitors send, and leaves the folder that it made for each file."""
+def _delete_old(uploads: Path, kept: set[str]) -> None:
+    """Delete all files that have lain there for `_KEPT_SECONDS`, and the folders that this leaves empty.
+
+    Args:
+        kept: paths that belong to the page.
+    """
     oldest = time.time() - _KEPT_SECONDS
-    for folder in uploads.glob("*/"):
-        with contextlib.suppress(OSError):  # not empty, or gone
-            if folder.stat().st_mtime < oldest:
-                folder.rmdir()
+    for folder, _, names in os.walk(uploads, topdown=False):
+        for path in (os.path.join(folder, name) for name in names):
+            with contextlib.suppress(OSError):  # gone
+                if path not in kept and os.stat(path).st_ctime < oldest:
+                    os.unlink(path)
+        with contextlib.suppress(OSError):  # not empty
+            if Path(folder) != uploads and os.stat(folder).st_mtime < oldest:
+                os.rmdir(folder)
 
 
 def _drop_visit(visits: StateHolder, name: str) -> None:
@@ -201,19 +295,22 @@ def _drop_visit(visits: StateHolder, name: str) -> None:
 
 
 def build(
-    library: Library, comparer: Comparer | None, examples: dict[str, Path], *, fetch: bool = False
+    library: Library,
+    comparer: Comparer | None,
+    examples: dict[str, Path],
+    *,
+    largest: str = "20 MB",
+    fetch: bool = False,
 ) -> gr.Blocks:
     """The whole page and its endpoints; launching it is the caller's.
 
     Args:
-        fetch: let Gradio download what an input names by an address, of whatever size, as it does before any
-            handler is asked. It holds for the whole process.
+        largest: size of a file that may be uploaded, as the page says it; `launch` takes it, too.
+        fetch: let Gradio download what an input names by a public address, as it does before any handler is
+            asked. It holds for the whole process.
     """
-    processing_utils.async_ssrf_protected_download = _fetch if fetch else _fetch_nothing
-    page = _Page(library, comparer, examples)
-    with gr.Blocks(
-        analytics_enabled=False, title=TITLE, delete_cache=(_LOOKS_EVERY, _KEPT_SECONDS)
-    ) as blocks:
+    page = _Page(library, comparer, examples, largest)
+    with gr.Blocks(analytics_enabled=False, title=TITLE) as blocks:
         gr.HTML((ASSETS / "masthead.html").read_text(encoding="utf-8"), elem_id="masthead")
         with gr.Tabs(elem_id="rooms") as rooms:
             for name, fill in (
@@ -229,12 +326,14 @@ def build(
         gr.HTML((ASSETS / "footer.html").read_text(encoding="utf-8"), elem_id="foot")
         _endpoints(page)
         _show_times(page, blocks)
+    processing_utils.async_ssrf_protected_download = _fetch_within(blocks) if fetch else _fetch_nothing
 
     async def left(request: gr.Request) -> None:
         _drop_visit(blocks.state_holder, request.session_hash or "")
 
     blocks.unload(left)
-    blocks.queue(default_concurrency_limit=_AT_ONCE, max_size=_WAITING)
+    # Closed, as a call past the queue would also be past its limits.
+    blocks.queue(default_concurrency_limit=_AT_ONCE, max_size=_WAITING, api_open=False)
     return blocks
 
 
@@ -248,22 +347,30 @@ def _show_times(page: _Page, blocks: gr.Blocks) -> None:
     blocks.load(times, None, components, queue=False, api_visibility="private", show_progress="hidden")
 
 
-def _for_visitor(error: ZooError) -> gr.Error:
-    # The message is put into the page as HTML, and may hold the name of a visitor's file.
-    return gr.Error(escape(str(error)), title="That didn't work", print_exception=False)
+def _shown(error: ZooError, words: Callable[[str], str] = str) -> gr.Error:
+    return gr.Error(words(str(error)), title="That didn't work", print_exception=False)
 
 
-def _told(handler: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn a `ZooError` into a message to the visitor instead of a traceback in the log."""
+def _told(handler: Callable[..., Any], words: Callable[[str], str] = str) -> Callable[..., Any]:
+    """Turn a `ZooError` into a message to whoever asked instead of a traceback in the log.
+
+    Args:
+        words: what becomes of the message.
+    """
 
     @functools.wraps(handler)
     def answer(*values: Any) -> Any:
         try:
             return handler(*values)
         except ZooError as error:
-            raise _for_visitor(error) from error
+            raise _shown(error, words) from error
 
     return answer
+
+
+def _told_on_page(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """Gradio puts the message into the page as HTML, and it may hold the name of a visitor's file."""
+    return _told(handler, escape)
 
 
 def _failed(error: ZooError) -> str:
@@ -297,6 +404,7 @@ class _Turns:
     """
 
     latest: int = 0
+    started: int = 0
     cancelled: bool = False
 
     def begin(self) -> tuple[str, int]:
@@ -306,8 +414,10 @@ class _Turns:
         self.cancelled = False
         return message("Waiting", "Others are before you."), self.latest
 
-    def cancel(self) -> None:
+    def cancel(self) -> Any:
+        """What the visitor sees of it at once: a run that waits says nothing by itself until its turn."""
         self.cancelled = True
+        return message("Cancelled") if self.started < self.latest else gr.skip()
 
     def run(self, own: int, steps: Iterator[str]) -> Iterator[Any]:
         """The steps up to the one at which the visitor cancels, or begins anew.
@@ -315,6 +425,7 @@ class _Turns:
         Args:
             own: number of the run. A visit that was forgotten while it waited has begun none.
         """
+        self.started = max(self.started, own)
         word = self._last_word(own)
         if word is None:
             for step in steps:
@@ -421,10 +532,11 @@ def _webcam_tab(page: _Page) -> None:
     with gr.Row(equal_height=False):
         with gr.Column(scale=3, min_width=300):
             with gr.Column(elem_id="live-stage"):
-                camera = gr.Image(
-                    label="Your camera", sources=["webcam"], streaming=True, type="numpy", elem_id="live-in",
+                camera: Any = gr.Image(
+                    label="Your camera", sources=["webcam"], streaming=True, elem_id="live-in",
                     webcam_options=gr.WebcamOptions(mirror=True, constraints=_CAMERA),
                 )  # fmt: skip
+                camera.preprocess = lambda payload: payload  # `_frame` decodes it
                 boxes = gr.HTML(elem_id="live-boxes")
             with gr.Row():
                 start = gr.Button("Start", variant="primary", elem_id="live-start")
@@ -436,9 +548,9 @@ def _webcam_tab(page: _Page) -> None:
             panel = gr.HTML(message("The camera is off", "Press Start."), elem_id="live-panel")
     view = gr.State(None, time_to_live=_KEPT_SECONDS)  # from the last frame on
 
-    @_told
-    def frame(pixels: np.ndarray | None, name: str, seen: LiveView | None) -> tuple[str, str, LiveView]:
-        seen = seen or LiveView()
+    @_told_on_page
+    def frame(payload: Any, name: str, seen: LiveView | None) -> tuple[str, str, LiveView]:
+        seen, pixels = seen or LiveView(), _frame(payload)
         if pixels is None:
             return "", live_panel(seen, ()), seen
         answers = watch(seen, pixels, page.library.predictor(name))
@@ -476,7 +588,8 @@ def _compare_tab(page: _Page) -> None:
             [known["drawn happy"], known["drawn angry"], None],
             [known["astronaut"], known["drawn happy"], known["drawn angry"]],
         ],
-        pictures, label="Or try these", elem_id="compare-examples",
+        pictures, sample_labels=["two photographs", "drawn: happy, angry", "three: a photograph, two drawn"],
+        label="Or try these", elem_id="compare-examples",
     )  # fmt: skip
 
     @_told_in_place
@@ -496,7 +609,10 @@ def _video_tab(page: _Page) -> None:
                 watch_button = gr.Button("Watch the film", variant="primary", elem_id="film-go")
                 watch_stop = gr.Button("Cancel", elem_id="film-stop")
             film_answer = gr.HTML(
-                message("Choose a film", "The expression over time, for its first five minutes."),
+                message(
+                    "Choose a film",
+                    f"The expression over time, for its first five minutes; at most {page.largest}.",
+                ),
                 elem_id="film-out",
             )
         with gr.Column(min_width=300):
@@ -555,7 +671,7 @@ def _long_work(
     run = begun.then(steps, [*sources, turns, number], answer, **quiet, **_LONG)
     # Refused by the queue, say; Gradio has told why.
     run.failure(lambda: message("That didn't work", "Try it again."), None, answer, queue=False, **quiet)
-    halt.click(lambda own: own.cancel(), turns, None, queue=False, **quiet)
+    halt.click(lambda own: own.cancel(), turns, answer, queue=False, **quiet)
 
 
 def _kept_meanwhile(paths: Sequence[str] | None, steps: Iterator[Any]) -> Iterator[Any]:
@@ -587,7 +703,7 @@ def _models_tab(page: _Page) -> None:
     page.timed.append((scores, lambda: board(library, library.default)))
     card = gr.HTML(model_page(library.entries[library.default]), elem_id="models-card")
 
-    @_told
+    @_told_on_page
     def turned(name: str) -> tuple[str, str]:
         library.predictor(name)  # refuses unknown names
         return board(library, name), model_page(library.entries[name])
@@ -638,7 +754,7 @@ def _endpoints(page: _Page) -> None:
         return overlay(chosen.crop, saliency(predictor, chosen.crop, chosen.expression))
 
     @_told
-    def compare_faces(first: str | None, second: str | None, third: str | None) -> dict[str, Any]:
+    def compare_faces(first: str | None, second: str | None, third: str | None = None) -> dict[str, Any]:
         """Say whether two faces show the same expression, or which of three is the odd one out.
 
         Args:

@@ -89,6 +89,7 @@ class Point:
         name: shown beside it.
         cost: multiply–accumulates of one face, above 0.
         accuracy: with the ends of its 95% interval, 0–1.
+        comparable: whether it was measured on the same faces as the others.
     """
 
     name: str
@@ -96,6 +97,7 @@ class Point:
     accuracy: float
     low: float
     high: float
+    comparable: bool = True
 
 
 def pareto_chart(points: Sequence[Point], *, chosen: str) -> str:
@@ -206,9 +208,10 @@ def _dot(
 
 
 def _front(points: Sequence[Point]) -> list[Point]:
-    """The points that no cheaper one equals in accuracy, from the cheapest on."""
+    """The comparable points that no cheaper one equals in accuracy, from the cheapest on."""
     front: list[Point] = []
-    for point in sorted(points, key=lambda point: (point.cost, -point.accuracy)):
+    comparable = [point for point in points if point.comparable]
+    for point in sorted(comparable, key=lambda point: (point.cost, -point.accuracy)):
         if not front or point.accuracy > front[-1].accuracy:
             front.append(point)
     return front

@@ -10,7 +10,7 @@ from pathlib import Path
 from demo.runtime import export_to_cache, milliseconds, use_faster
 from zoo.card import Card
 from zoo.errors import WeightsError, ZooError
-from zoo.models import CARD, available, is_ensemble
+from zoo.models import CARD, SHIPPED, available, is_ensemble
 from zoo.predictor import Predictor
 
 __all__ = ["Entry", "Library"]
@@ -23,6 +23,7 @@ class Entry:
     Attributes:
         exported: whether ONNX Runtime could run it, too.
         milliseconds: for one face on this machine.
+        comparable: whether its accuracy is on the faces that the shipped networks' accuracies are on.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Entry:
     predictor: Predictor
     exported: bool
     milliseconds: float
+    comparable: bool = True
 
     @property
     def card(self) -> Card:
@@ -46,7 +48,7 @@ class Entry:
 
 @dataclass
 class Library:
-    """Saved models by name, the most accurate first.
+    """Saved models by name, the most accurate first; those measured on other faces come last.
 
     Attributes:
         entries: by name.
@@ -81,7 +83,10 @@ class Library:
         if not entries:
             reasons = "; ".join(skipped) or f"required: a folder with NAME/{CARD} in it, by --models"
             raise WeightsError(f"no saved model can be used; {reasons}")
-        entries.sort(key=lambda entry: (entry.card.data.get("drawn", False), -entry.card.accuracy))
+        shipped = {_faces_of(entry.card) for entry in entries if entry.folder.parent == SHIPPED}
+        for entry in entries:
+            entry.comparable = not shipped or _faces_of(entry.card) in shipped
+        entries.sort(key=lambda entry: (not entry.comparable, -entry.card.accuracy))
         return cls({entry.name: entry for entry in entries}, tuple(skipped))
 
     def accelerate(self) -> threading.Thread:
@@ -122,3 +127,8 @@ class Library:
         if name not in self.entries:
             raise WeightsError(f"network {name!r} is unknown; known are {', '.join(self.entries)}")
         return self.entries[name].predictor
+
+
+def _faces_of(card: Card) -> tuple[str, str]:
+    """What tells the faces that selected a model, on which its accuracy was measured."""
+    return card.data.get("fingerprint", ""), card.validation

@@ -20,7 +20,8 @@ def board(library: Library, chosen: str) -> str:
     for entry in library.entries.values():
         score = _score(entry)
         low, high = score["accuracy_interval"]
-        points.append(Point(entry.name, max(1, entry.card.macs), score["accuracy"], low, high))
+        place = max(1, entry.card.macs), score["accuracy"], low, high
+        points.append(Point(entry.name, *place, entry.comparable))
         rows.append(
             (
                 entry.name,
@@ -40,7 +41,11 @@ def board(library: Library, chosen: str) -> str:
     )  # fmt: skip
     names = list(library.entries)
     marked = names.index(chosen) if chosen in names else None
-    caption = "All networks, the most accurate first; milliseconds are of this machine"
+    apart = not all(entry.comparable for entry in library.entries.values())
+    caption = (
+        f"All networks, the most accurate first{', those measured on other faces last' if apart else ''}; "
+        "milliseconds are of this machine"
+    )
     return pareto_chart(points, chosen=chosen) + table(headings, rows, caption=caption, marked=marked)
 
 

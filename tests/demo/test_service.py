@@ -52,7 +52,7 @@ def test_explain(client: Client, examples: dict[str, Path]) -> None:
 
 def test_compare(client: Client, examples: dict[str, Path]) -> None:
     files = [handle_file(examples[name]) for name in ("astronaut", "admiral", "drawn angry")]
-    two = client.predict(*files[:2], None, api_name="/compare")
+    two = client.predict(*files[:2], api_name="/compare")
     assert isinstance(two["same"], bool) and len(two["faces"]) == 2 and two["network"] == "pairs"
     assert client.predict(*files, api_name="/compare")["odd_one_out"] in (1, 2, 3)
     with pytest.raises(AppError, match="Choose a first and a second"):
@@ -90,7 +90,7 @@ def test_bad_files_are_refused_with_a_message(
         client.predict(handle_file(path), "", False, api_name="/recognise")
     with pytest.raises(AppError, match="no picture yet"):
         client.predict(None, "", False, api_name="/recognise")
-    with pytest.raises(AppError, match="unknown; known are"):
+    with pytest.raises(AppError, match="network 'absent' is unknown; known are"):
         client.predict(None, "absent", False, api_name="/recognise")
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import contextlib
 import gc
+import io
 import json
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -12,10 +16,12 @@ import uuid
 import warnings
 from collections.abc import Iterator
 from datetime import datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from gradio.data_classes import ImageData
 from gradio.state_holder import SessionState
 from PIL import Image
 
@@ -23,6 +29,7 @@ from demo import app
 from demo.library import Library
 from tests.demo.running import write_film
 from zoo.comparison import Comparer
+from zoo.errors import ImageError
 
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
 
@@ -33,14 +40,14 @@ def test_a_run_ends_when_it_is_cancelled() -> None:
     assert "Waiting" in words
     steps = turns.run(own, iter("abc"))
     assert next(steps) == "a"
-    turns.cancel()
+    assert turns.cancel() == app.gr.skip()
     assert "Cancelled" in next(steps) and list(steps) == []
 
 
 def test_a_run_that_waits_can_be_cancelled() -> None:
     turns = app._Turns()
     _, own = turns.begin()
-    turns.cancel()
+    assert "Cancelled" in turns.cancel()  # at once, as its turn may be minutes away
     (only,) = turns.run(own, iter("abc"))
     assert "Cancelled" in only
 
@@ -78,7 +85,7 @@ def test_a_run_goes_on_when_its_visit_was_forgotten_while_it_waited() -> None:
 
 def test_cancelling_nothing_is_forgotten() -> None:
     turns = app._Turns()
-    turns.cancel()
+    assert turns.cancel() == app.gr.skip()
     _, own = turns.begin()
     assert list(turns.run(own, iter("ab"))) == ["a", "b"]
 
@@ -103,6 +110,10 @@ class Site:
 
     def session(self, name: str) -> SessionState | None:
         return self.blocks.state_holder.session_data.get(name)
+
+    def samples(self) -> list[int]:
+        """The numbers of the components that offer examples."""
+        return [number for number, part in self.blocks.blocks.items() if isinstance(part, app.gr.Dataset)]
 
     def upload(self, path: Path) -> dict[str, Any]:
         edge = uuid.uuid4().hex
@@ -284,6 +295,119 @@ def test_many_pictures_leave_no_files(site: Site, examples: dict[str, Path]) -> 
     before = set(uploads.iterdir())
     assert site.ask("hal", "read_pictures", pictures, "small")["success"]
     assert set(uploads.iterdir()) <= before
+
+
+@pytest.fixture
+def sent(site: Site, tmp_path: Path) -> dict[str, Any]:
+    """A picture that a visitor uploaded, and that is none of the examples."""
+    Image.new("L", (64, 64), 90).save(tmp_path / "wall.png")
+    return site.upload(tmp_path / "wall.png")
+
+
+def test_files_of_no_event_are_deleted_too(site: Site, tmp_path: Path, sent: dict[str, Any]) -> None:
+    """Such as what is left of an upload that broke off; and the app forgets the paths of what is gone."""
+    part = tmp_path / "uploads" / "half" / "part"
+    part.parent.mkdir()
+    part.write_bytes(bytes(1000))
+    assert site.ask("kim", "found", sent, "small", "", None)["success"]
+    wait_for(lambda: not part.parent.exists() and not Path(sent["path"]).exists())
+    wait_for(lambda: not any(sent["path"] in known for known in site.blocks.temp_file_sets))
+    example = site.blocks.blocks[next(iter(site.samples()))]
+    assert all(Path(row[0]["path"]).is_file() for row in example.samples)
+
+
+def test_deleting_goes_on_after_a_fault(
+    site: Site, sent: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delete, calls = app._delete_old, []
+
+    def fails_once(uploads: Path, kept: set[str]) -> None:
+        calls.append(uploads)
+        if len(calls) == 1:
+            raise RuntimeError("Set changed size during iteration")
+        delete(uploads, kept)
+
+    monkeypatch.setattr(app, "_delete_old", fails_once)
+    wait_for(lambda: not Path(sent["path"]).exists())
+    assert len(calls) > 1
+
+
+def test_no_call_goes_past_the_queue(site: Site) -> None:
+    codes = []
+    for name in ("recognise", "film"):
+        try:
+            site._post(f"run/{name}", json.dumps({"data": [None, ""]}).encode(), "application/json")
+        except urllib.error.HTTPError as error:
+            codes.append(error.code)
+            error.close()
+    assert codes == [404, 404]
+
+
+def test_a_frame_is_decoded_within_limits(examples: dict[str, Path]) -> None:
+    def frame(content: bytes) -> Any:
+        return app._frame(ImageData(url="data:image/png;base64," + base64.b64encode(content).decode()))
+
+    assert frame(examples["astronaut"].read_bytes()).shape == (512, 512, 3)
+    assert app._frame(ImageData(path=str(examples["astronaut"]))).shape == (512, 512, 3)
+    assert app._frame(None) is None
+    large = io.BytesIO()
+    Image.new("1", (10_000, 10_000)).save(large, "PNG")
+    for content, said in (
+        (large.getvalue(), "more than the 64 million"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no picture that can be read here"),
+    ):
+        with pytest.raises(ImageError, match=said):
+            frame(content)
+    with pytest.raises(ImageError, match="the frame: is no picture"):
+        app._frame(ImageData(url="data:image/png;base64,é"))
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a site that counts as public: /ok, /large, /on (points to /ok), /round (to itself)."""
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            place = {"/on": "ok", "/round": "round"}.get(self.path)
+            self.send_response(302 if place else 404 if self.path == "/absent" else 200)
+            if place:
+                self.send_header("Location", place)
+            content = {"/ok": b"a picture", "/large": bytes(2000)}.get(self.path, b"")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *words: Any) -> None:
+            pass
+
+    async def public(host: str) -> str:
+        if host != "pictures.example":
+            raise ValueError(f"Hostname {host} failed validation")
+        return "127.0.0.1"
+
+    monkeypatch.setattr(app, "async_validate_url", public)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://pictures.example:{server.server_port}"
+        server.shutdown()
+
+
+def test_what_an_address_names_is_fetched_within_limits(elsewhere: str, tmp_path: Path) -> None:
+    def fetched(address: str) -> bytes:
+        # `asyncio.run` would drop the loop that Gradio left in this thread, unclosed.
+        with contextlib.closing(asyncio.new_event_loop()) as loop:
+            return Path(loop.run_until_complete(app._download(address, tmp_path, 1000))).read_bytes()
+
+    assert fetched(f"{elsewhere}/ok") == fetched(f"{elsewhere}/on") == b"a picture"
+    for path, said in (
+        ("large", "is larger than"),
+        ("round", "points on and on"),
+        ("absent", "status 404"),
+    ):
+        with pytest.raises(ImageError, match=said):
+            fetched(f"{elsewhere}/{path}")
+    with pytest.raises(ValueError, match="failed validation"):
+        fetched("http://localhost/")
 
 
 def test_closing_the_page_ends_the_visit(site: Site) -> None:
