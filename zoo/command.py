@@ -13,10 +13,13 @@ def run_command(main: Callable[[Sequence[str] | None], int]) -> None:
     """Run `main(None)` and exit with its status.
 
     A `ZooError`, an error of the system with a file or folder, or a full disk prints one line on stderr and
-    exits 2; Ctrl-C, or SIGTERM, which ends jobs on clusters, exits 130. None shows a traceback. A closed
-    pipe (`| head`) ends quietly.
+    exits 2; Ctrl-C, SIGTERM, which ends jobs on clusters, or SIGHUP, as the terminal is closed, exits 130.
+    None shows a traceback. A closed pipe (`| head`) ends quietly.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP; nohup lets it be ignored
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
     try:
         status = main(None)
     except ZooError as error:

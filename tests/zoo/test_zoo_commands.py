@@ -670,10 +670,11 @@ def test_saved_models_load(place: Path) -> None:
     assert not network.training and card.name == "tiny0"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_command_that_is_told_to_stop_says_so_without_a_traceback(number: signal.Signals) -> None:
     code = (
-        "import time; from zoo.command import run_command\n"
+        "import signal, time; from zoo.command import run_command\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # nohup around the tests has it ignored
         "def main(argv):\n    print('ready', flush=True); time.sleep(60)\n"
         "run_command(main)"
     )
