@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import multiprocessing
 import os
 import signal
@@ -14,9 +13,9 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from types import FrameType
 
-from zoo.errors import ZooError
+from zoo.errors import ZooError, disk_is_full
 
-__all__ = ["EXIT_ERROR", "disk_is_full", "guard"]
+__all__ = ["EXIT_ERROR", "guard"]
 
 EXIT_ERROR = 2
 """Exit status of a process that ends with an error that a person can mend."""
@@ -47,7 +46,9 @@ def guard(
             raise KeyboardInterrupt
         on_stop()
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in ("SIGINT", "SIGHUP"):  # which the parent gets, too
+        if number := getattr(signal, name, None):
+            signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, told_to_stop)
     threading.Thread(target=_follow_parent, daemon=True).start()
     try:
@@ -72,11 +73,6 @@ def _tell(errors: Connection | None, words: str) -> None:
     else:
         with contextlib.suppress(OSError):
             errors.send(words[-_MOST_WORDS:])
-
-
-def disk_is_full(error: Exception) -> bool:
-    """Whether a file could not be written for want of space."""
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _follow_parent() -> None:

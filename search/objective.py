@@ -14,13 +14,12 @@ import torch
 from optuna.artifacts._protocol import ArtifactStore
 from optuna.trial import FrozenTrial, TrialState
 
-from search.child import disk_is_full
 from search.recovery import CONTINUES, DOUBLED, FINISHED, PROPOSAL, REASON, SURPLUS, is_doubled, is_poison
 from search.settings import StudySettings
 from search.space import Proposal, SearchSpace
 from search.storage import STORAGE_ERRORS, transaction
 from zoo.data.dataset import FaceDataset, Split
-from zoo.errors import ConfigError, first_line
+from zoo.errors import ConfigError, disk_is_full, first_line
 from zoo.networks import count
 from zoo.training.device import is_out_of_memory
 from zoo.training.evaluate import measure

@@ -19,7 +19,7 @@ from optuna.storages import RDBStorage
 from optuna.study import Study
 from optuna.trial import TrialState
 
-from search.child import disk_is_full, guard
+from search.child import guard
 from search.recovery import (
     ERROR,
     FINISHED,
@@ -49,7 +49,7 @@ from search.storage import (
     storage_errors,
 )
 from search.study import HOME, load_study, quiet_optuna, settings_of, split_of
-from zoo.errors import first_line
+from zoo.errors import disk_is_full, first_line
 
 if TYPE_CHECKING:
     import torch

@@ -116,12 +116,12 @@ def test_without_a_connection_the_reason_is_printed(capsys: pytest.CaptureFixtur
     def act() -> None:
         raise StudyError("the study is wrong")
 
-    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
     try:
         with pytest.raises(SystemExit) as ended:
             guard(act)
     finally:
-        for number, handler in zip((signal.SIGINT, signal.SIGTERM), handlers, strict=True):
+        for number, handler in zip((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), handlers, strict=True):
             signal.signal(number, handler)
     assert ended.value.code == 2 and capsys.readouterr().err == "the study is wrong\n"
 
