@@ -46,8 +46,8 @@ def guard(
             raise KeyboardInterrupt
         on_stop()
 
-    for name in ("SIGINT", "SIGHUP"):  # which the parent gets, too
-        if number := getattr(signal, name, None):
+    for told in ("SIGINT", "SIGHUP"):  # which the parent gets, too
+        if number := getattr(signal, told, None):
             signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, told_to_stop)
     threading.Thread(target=_follow_parent, daemon=True).start()

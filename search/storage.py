@@ -257,7 +257,7 @@ def system_attribute(study: Study, name: str) -> Any:
     with contextlib.closing(session):
         query = session.query(StudySystemAttributeModel).filter_by(study_id=study._study_id, key=name)
         row = query.one_or_none()
-        return None if row is None else json.loads(row.value_json)
+        return None if row is None else json.loads(str(row.value_json))
 
 
 def _session(study: Study) -> _Session | None:
