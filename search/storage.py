@@ -255,9 +255,9 @@ def system_attribute(study: Study, name: str) -> Any:
     if session is None:
         return study._storage.get_study_system_attrs(study._study_id).get(name)
     with contextlib.closing(session):
-        query = session.query(StudySystemAttributeModel).filter_by(study_id=study._study_id, key=name)
-        row = query.one_or_none()
-        return None if row is None else json.loads(str(row.value_json))
+        query = session.query(StudySystemAttributeModel.value_json)
+        value = query.filter_by(study_id=study._study_id, key=name).scalar()
+        return None if value is None else json.loads(value)
 
 
 def _session(study: Study) -> _Session | None:
