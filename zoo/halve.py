@@ -79,7 +79,7 @@ def halve_model(place: Path, dataset: FaceDataset, folder: Path) -> tuple[Card, 
         raise ConfigError(f"{place} is an ensemble, whose networks have weights; required: one network")
     split = shared_split([before], dataset)
     network.load_state_dict(halved(network.state_dict()))
-    note = f"{before.note} Its weights are stored in half precision.".strip()
+    note = ". ".join(filter(None, (before.note.rstrip("."), "Its weights are stored in half precision.")))
     # What the weights learned from stays; the rows are those that are measured.
     data = {**before.data, "split": describe_data(dataset, split)["split"]}
     draft = dataclasses.replace(before, name=folder.name, note=note, data=data, validation=split.names[1])
