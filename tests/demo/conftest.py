@@ -74,5 +74,5 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def address(models: Path) -> Iterator[str]:
     """Where a real app listens, for the whole session."""
-    with running("--models", str(models), "--comparison", "pairs") as address:
+    with running("--models", str(models), "--comparison", "pairs", "--max-file-size", "20 MB") as address:
         yield address
