@@ -114,7 +114,7 @@ def _webcam(page: Any) -> None:
 
 def _compare(page: Any) -> None:
     page.get_by_role("tab", name="Compare").click()
-    page.locator("#compare-examples tbody tr").nth(2).click()
+    page.locator("#compare-examples").get_by_text("three").click()
     page.locator("#compare-3 img").first.wait_for()
     page.locator("#compare-go").click()
     page.locator("#compare-out figure").nth(2).wait_for()
