@@ -120,9 +120,9 @@ def _fetch_within(blocks: gr.Blocks) -> Any:
         try:
             return await _download(url, Path(cache_dir), blocks.max_file_size or MAX_FILE_BYTES)
         except (ValueError, httpx.HTTPError, httpx.InvalidURL) as error:
-            raise _shown(ImageError(f"{url}: cannot be fetched ({error})")) from error
+            raise _shown(ImageError(f"{url}: cannot be fetched ({error})"), escape) from error
         except ImageError as error:
-            raise _shown(error) from error
+            raise _shown(error, escape) from error
 
     return fetch
 
