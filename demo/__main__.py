@@ -162,7 +162,7 @@ def serve(
                 server_port=port or _free_port(host),
                 share=share,
                 auth=accounts,
-                max_file_size=max_file_size.replace(" ", "").lower(),
+                max_file_size=max_file_size,
                 ssl_certfile=str(certificate[0]) if certificate[0] else None,
                 ssl_keyfile=str(certificate[1]) if certificate[1] else None,
                 ssl_verify=certificate[0] is None,  # Gradio asks itself for its page; nobody vouches for it
