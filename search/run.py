@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo.command import run_command
+from zoo.command import parse_seconds, run_command
 
 if TYPE_CHECKING:
     from search.settings import StudySettings
@@ -94,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     started = time.time()
 
-    from search.settings import check_counts, parse_seconds
+    from search.settings import check_counts
     from search.storage import Places, make_folder, settle, storage_errors
     from search.study import find_settings, quiet_optuna
     from zoo.console import stderr

@@ -11,12 +11,11 @@ from typing import Any
 from zoo.errors import ConfigError
 from zoo.networks.config import require, require_choice
 
-__all__ = ["PRUNERS", "StudySettings", "check_counts", "parse_count", "parse_seconds"]
+__all__ = ["PRUNERS", "StudySettings", "check_counts", "parse_count"]
 
 PRUNERS = ("halving", "median", "none")
 
 _COUNT_UNITS = {"": 1, "k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
-_SECOND_UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
 @dataclass(frozen=True)
@@ -101,17 +100,3 @@ def parse_count(text: str) -> int:
             f"count {text!r} is not a count; required: a positive number such as 500000, 500k, 30M"
         )
     return round(float(match[1]) * _COUNT_UNITS[match[2]])
-
-
-def parse_seconds(text: str) -> float:
-    """`90s`, `60m`, `1.5h` or `1h30m` → seconds.
-
-    Raises:
-        ConfigError: the text is no positive duration.
-    """
-    cleaned = text.strip().lower()
-    parts = re.findall(r"(\d+(?:\.\d+)?)([smh])", cleaned)
-    seconds = sum(float(number) * _SECOND_UNITS[unit] for number, unit in parts)
-    if "".join(number + unit for number, unit in parts) != cleaned or seconds <= 0:
-        raise ConfigError(f"duration {text!r} is not a duration; required: such as 90s, 60m, 1.5h or 1h30m")
-    return seconds

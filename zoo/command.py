@@ -1,12 +1,15 @@
-"""What every `python -m` command shares: how it ends. It knows nothing of what the commands do."""
+"""What the `python -m` commands share: how they end, and how a duration is written."""
 
+import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
 
-from zoo.errors import ZooError, disk_is_full
+from zoo.errors import ConfigError, ZooError, disk_is_full
 
-__all__ = ["run_command"]
+__all__ = ["parse_seconds", "run_command"]
+
+_SECOND_UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
 def run_command(main: Callable[[Sequence[str] | None], int]) -> None:
@@ -40,3 +43,17 @@ def run_command(main: Callable[[Sequence[str] | None], int]) -> None:
             raise
         status = 2
     sys.exit(status)
+
+
+def parse_seconds(text: str) -> float:
+    """`90s`, `60m`, `1.5h` or `1h30m` → seconds.
+
+    Raises:
+        ConfigError: the text is no positive duration.
+    """
+    cleaned = text.strip().lower()
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smh])", cleaned)
+    seconds = sum(float(number) * _SECOND_UNITS[unit] for number, unit in parts)
+    if "".join(number + unit for number, unit in parts) != cleaned or seconds <= 0:
+        raise ConfigError(f"{text!r} is no duration; required: such as 90s, 60m, 1.5h or 1h30m")
+    return seconds

@@ -7,11 +7,12 @@ import dataclasses
 import shlex
 import statistics
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo.command import run_command
+from zoo.command import parse_seconds, run_command
 from zoo.data.load import add_data_arguments
 from zoo.errors import ConfigError, WeightsError
 
@@ -33,10 +34,12 @@ _IMAGENET = "imagenet"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train; returns the exit status."""
+    begun = time.monotonic()
     arguments = sys.argv[1:] if argv is None else list(argv)
     options = _parser().parse_args(arguments)
     if options.repeats < 1:
         raise ConfigError(f"--repeats is {options.repeats}; required: at least 1")
+    deadline = None if options.timeout is None else begun + parse_seconds(options.timeout)
 
     from zoo.console import stderr, stdout
     from zoo.data.load import load_dataset
@@ -81,10 +84,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     for sentence in (*dataset.notes, *split.notes):
         console.print(sentence, style="yellow")
 
-    begun = f", begun with the weights of {saved.name}" if saved else ""
-    note = f"{label}, {Path(kind).stem} recipe{begun}"
+    start = f", begun with the weights of {saved.name}" if saved else ""
+    note = f"{label}, {Path(kind).stem} recipe{start}"
     cards: list[Card] = []
-    for folder, seeded in zip(folders, recipes, strict=True):
+    for number, (folder, seeded) in enumerate(zip(folders, recipes, strict=True)):
+        if deadline is None:
+            until = None
+        else:  # an equal share of the time that is left
+            until = (now := time.monotonic()) + (deadline - now) / (len(folders) - number)
         run = _Run(
             config,
             seeded,
@@ -95,6 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             saved=saved,
             imagenet=options.pretrained == _IMAGENET,
             note=note,
+            deadline=until,
         )
         try:
             cards.append(run.train(console, resume=options.resume))
@@ -137,6 +145,11 @@ def _parser() -> argparse.ArgumentParser:
         help="change a field of the network, such as activation=gelu or final_softmax=true",
     )
     group.add_argument("--epochs", type=int, help="at most so many epochs")
+    group.add_argument(
+        "--timeout",
+        metavar="TIME",
+        help="for everything: 90s, 60m, 1h30m; the schedule is for the epochs that fit, at most --epochs",
+    )
     group.add_argument("--seed", type=int, help="of everything that is random (default: the recipe's)")
     group.add_argument("--repeats", type=int, default=1, metavar="N", help="train N seeds; mean ± deviation")
     group.add_argument("--device", default="auto", help="auto (default), cpu, cuda, cuda:N or mps")
@@ -172,6 +185,7 @@ class _Run:
     saved: Saved | None
     imagenet: bool
     note: str
+    deadline: float | None
 
     @property
     def checkpoint(self) -> Path:
@@ -232,6 +246,7 @@ class _Run:
                     on_step=lambda done: bar.update(task, completed=done),
                     start=start,
                     note=self.note,
+                    deadline=self.deadline,
                 )
             except DivergedError as error:
                 # The same run would only diverge again.
@@ -252,7 +267,10 @@ class _Run:
         data = card.data
         kept = (data["fingerprint"], data["split"]["kind"], data["split"]["seed"], data.get("pretrained"))
         asked = (self.dataset.fingerprint, self.split.kind, self.split.seed, start.origin if start else None)
-        same = (card.config, card.recipe) == (self.config.to_json(), self.recipe.to_json())
+        recipe = self.recipe.to_json()
+        if self.deadline is not None:  # which may have shortened the schedule
+            recipe["epochs"] = min(recipe["epochs"], card.recipe["epochs"])
+        same = (card.config, card.recipe) == (self.config.to_json(), recipe)
         return card if same and kept == asked else None
 
     def _start(self, console: Console) -> Start | None:

@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from search.run import _default_epochs, _default_macs
-from search.settings import StudySettings, parse_count, parse_seconds
+from search.settings import StudySettings, parse_count
 from tests.search.synthetic import settings
 from zoo.errors import ConfigError
 
@@ -20,19 +20,6 @@ def test_counts_have_units(text: str, count: int) -> None:
 def test_other_counts_are_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="required: a positive number"):
         parse_count(text)
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("90s", 90), ("60m", 3600), ("1.5h", 5400), ("1h30m", 5400), (" 2H1s", 7201)]
-)
-def test_durations_have_units(text: str, seconds: float) -> None:
-    assert parse_seconds(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "90", "0s", "-1m", "1d", "1h x", "m"])
-def test_other_durations_are_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match="required: such as 90s"):
-        parse_seconds(text)
 
 
 def test_settings_survive_json() -> None:

@@ -34,7 +34,9 @@ from zoo.errors import ConfigError, DataError, DeviceError, WeightsError
 from zoo.models import halved, load_model, reserved
 from zoo.networks import ParametricConfig, names
 from zoo.predictor import Predictor
+from zoo.training import session
 from zoo.training.evaluate import calibration_error, measure
+from zoo.training.session import train_and_save
 
 CONFIG = ParametricConfig(widths=(4, 8), repeats=(1, 1))
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(train.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
@@ -248,6 +250,34 @@ def test_votes_train_unless_the_recipe_is_told_otherwise(
     assert card.recipe["soft_labels"] is card.data["soft_labels"] is soft
 
 
+def test_a_timeout_shortens_the_schedule(capsys: pytest.CaptureFixture[str]) -> None:
+    options = _train("--epochs", "100000", "--timeout", "5s", "--out", "models/timed")
+    assert train.main(options) == 0
+    card = Card.load(Path("models/timed/card.json"))
+    assert 1 <= len(card.history) <= card.recipe["epochs"] < 100_000
+    capsys.readouterr()
+    assert train.main([*options, "--resume"]) == 0
+    assert "models/timed is finished already" in capsys.readouterr().err
+    assert train.main(_train("--epochs", "2", "--seed", "0", "--out", "models/tiny0", "--resume")) == 0
+    with pytest.raises(ConfigError, match="models/timed: a model is there already"):
+        train.main([*_train("--epochs", "100000", "--out", "models/timed"), "--resume"])
+
+
+def test_repeats_share_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    shares = []
+
+    def note_share(*arguments: Any, deadline: float | None, **options: Any) -> Card:
+        assert deadline is not None
+        shares.append(deadline - time.monotonic())
+        return train_and_save(*arguments, deadline=deadline, **options)
+
+    monkeypatch.setattr(session, "train_and_save", note_share)
+    options = ("--epochs", "1", "--timeout", "1h", "--repeats", "2", "--out", "models/shared")
+    assert train.main(_train(*options)) == 0
+    first, second = shares
+    assert 1500 < first <= 1800 < second < 3600
+
+
 def test_an_interrupted_run_says_how_to_go_on_and_does(place: Path) -> None:
     options = _train("--epochs", "15", "--out", "models/broken")
     process = subprocess.Popen(
@@ -285,6 +315,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(place: Path) -> None:
         (["eda_cnn", "--network", "padding=3"], ConfigError, "padding is 3"),
         (["eda_cnn", "--repeats", "0"], ConfigError, "--repeats is 0"),
         (["eda_cnn", "--epochs", "0"], ConfigError, "epochs is 0"),
+        (["eda_cnn", "--timeout", "soon"], ConfigError, "'soon' is no duration; required: such as 90s"),
         (["eda_cnn", "--seed", "-1"], ConfigError, "seed is -1"),
         (["eda_cnn", "--out", "."], ConfigError, r"--out is \.; required: a folder with a name"),
         (["eda_cnn", "--out", "models/.."], ConfigError, r"--out is models/\.\.; required"),
