@@ -1,4 +1,4 @@
-"""`python -m demo`: open the app in a browser; it parses options and leaves the rest to the app."""
+"""`python -m demo`: serve the app; it parses options and leaves the rest to the app."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["main", "read_accounts", "serve"]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the command line, serve until interrupted."""
-    parser = argparse.ArgumentParser(prog="python -m demo", description="Open the app in a browser.")
+    parser = argparse.ArgumentParser(prog="python -m demo", description="Serve the app to browsers.")
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on (default: this machine only)"
     )
@@ -134,7 +134,7 @@ def serve(
     from fastapi.responses import JSONResponse
     from fastapi.routing import APIRoute
 
-    from demo.app import build, look_and_feel, memory
+    from demo.app import build, limits, look_and_feel
     from demo.compare import default_comparer
     from demo.examples import write_examples
     from demo.library import Library
@@ -153,8 +153,8 @@ def serve(
     def healthz() -> JSONResponse:
         return JSONResponse({"status": "ok", "models": len(library.entries)})
 
-    remembered = memory()
-    remembered["app_kwargs"]["routes"] = [APIRoute("/healthz", healthz)]
+    limited = limits()
+    limited["app_kwargs"]["routes"].append(APIRoute("/healthz", healthz))
     try:
         with contextlib.redirect_stdout(sys.stderr):  # Gradio announces some of what it starts
             _, address, public = blocks.launch(
@@ -173,7 +173,7 @@ def serve(
                 run_history=False,
                 enable_monitoring=False,
                 ssr_mode=False,
-                **remembered,
+                **limited,
                 **look_and_feel(),
             )
     except OSError as error:

@@ -11,12 +11,12 @@ import asyncio
 import base64
 import contextlib
 import functools
+import ipaddress
 import json
 import logging
-import math
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from html import escape
@@ -27,12 +27,18 @@ from urllib.parse import urljoin
 import gradio as gr
 import httpx
 import numpy as np
-from gradio import processing_utils
+from fastapi import HTTPException
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+from gradio import processing_utils, routes
 from gradio.data_classes import ListFiles
+from gradio.queueing import Queue
 from gradio.state_holder import StateHolder
 from gradio.utils import get_upload_folder
 from gradio_client.utils import strip_invalid_filename_characters
 from safehttpx import AsyncSecureTransport, async_validate_url
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from demo import theme
 from demo.compare import compare_pictures, comparison_page, comparison_to_json
@@ -49,16 +55,19 @@ from zoo.comparison import Comparer
 from zoo.errors import ConfigError, ImageError, ZooError
 from zoo.pictures import MAX_FILE_BYTES, read_image
 
-__all__ = ["ASSETS", "TITLE", "build", "look_and_feel", "memory"]
+__all__ = ["ASSETS", "TITLE", "build", "limits", "look_and_feel"]
 
 TITLE = "Expression Zoo"
 ASSETS = Path(__file__).parent / "assets"
-_KEPT_SECONDS = 180  # what visitors send is deleted after so long
+_KEPT_SECONDS = 180  # what visitors send is deleted after so long, unless it still has to be read
+_UPLOAD_SECONDS = 3600  # an upload may take so long
 _LOOKS_EVERY = 60  # seconds between looking for what to delete
 _VISITS = 256  # remembered at once, at 0.1 MB or more each; beyond that the longest unused one is dropped
 _AT_ONCE = 4  # pictures read side by side, whoever asks
 _LONG_AT_ONCE = 2  # films and batches besides
 _WAITING = 100  # asked for and not begun; who comes then is told that the app is busy
+_LONG_WAITING = 20  # films and batches of these
+_OWN_WAITING = 50  # of one visit
 # What a visitor asks for while an answer is on its way waits for it; by itself Gradio would ignore it.
 _LAST: dict[str, Any] = {"trigger_mode": "always_last"}
 _SHORT: dict[str, Any] = {"concurrency_id": "pictures", "concurrency_limit": _AT_ONCE, **_LAST}
@@ -66,7 +75,9 @@ _LONG: dict[str, Any] = {"concurrency_id": "long works", "concurrency_limit": _L
 _VIEWERS = 4  # streams side by side; each ends after `_STREAM_SECONDS` and is asked for again by the browser
 _STREAM_SECONDS = 30
 _FRAME_SECONDS = 0.08
+_BODY_BYTES = 32_000_000
 _REDIRECTS = 5
+_FETCH_SECONDS = 30
 _CAMERA = {"video": {"width": {"ideal": 640}, "height": {"ideal": 480}}}
 
 _log = logging.getLogger(__name__)
@@ -82,13 +93,23 @@ def _as_file(component: Any) -> Any:
     """
 
     def places(payload: Any) -> Any:
-        # Gradio has checked that they lie in the upload folder; they may be deleted by now.
         if isinstance(payload, ListFiles):
-            return [file.path for file in payload]
-        return None if payload is None else payload.path
+            return [_uploaded(file.path) for file in payload]
+        return None if payload is None else _uploaded(payload.path)
 
     component.preprocess = places
     return component
+
+
+def _uploaded(path: str | None) -> str | None:
+    """The path, if it lies in the upload folder; Gradio checks only those that come with its own mark.
+
+    Raises:
+        gr.Error: it lies elsewhere.
+    """
+    if path and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(get_upload_folder())):
+        raise _shown(ImageError("That file was not uploaded here; upload it."))
+    return path
 
 
 def _frame(payload: Any) -> np.ndarray | None:
@@ -101,7 +122,7 @@ def _frame(payload: Any) -> np.ndarray | None:
         return None
     head, comma, content = (payload.url or "").partition(",")
     if not (comma and head.startswith("data:")):
-        return open_picture(payload.path)
+        return open_picture(_uploaded(payload.path))
     try:
         picture = base64.b64decode(content, validate=True)
     except ValueError as error:
@@ -113,12 +134,19 @@ async def _fetch_nothing(url: str, cache_dir: str) -> str:
     raise _shown(ImageError("Addresses are not fetched here; upload the file itself."))
 
 
+async def _pass_on_nothing(url: str, request: Any) -> Any:
+    raise HTTPException(404, "addresses are not fetched here")
+
+
 def _fetch_within(blocks: gr.Blocks) -> Any:
     """A download like Gradio's, from public addresses only, but no larger than an upload and always anew."""
 
     async def fetch(url: str, cache_dir: str) -> str:
         try:
             return await _download(url, Path(cache_dir), blocks.max_file_size or MAX_FILE_BYTES)
+        except TimeoutError as error:
+            words = f"{url}: cannot be fetched within {_FETCH_SECONDS} seconds"
+            raise _shown(ImageError(words), escape) from error
         except (ValueError, httpx.HTTPError, httpx.InvalidURL) as error:
             raise _shown(ImageError(f"{url}: cannot be fetched ({error})"), escape) from error
         except ImageError as error:
@@ -135,29 +163,55 @@ async def _download(url: str, uploads: Path, limit: int) -> str:
 
     Raises:
         ImageError: it is larger, or the address has nothing to give.
+        TimeoutError: it takes longer than `_FETCH_SECONDS`, redirects included.
         ValueError: the address isn't public.
         httpx.HTTPError: it doesn't answer as the protocol asks.
     """
-    for _ in range(_REDIRECTS + 1):
-        transport = AsyncSecureTransport(await async_validate_url(httpx.URL(url).host))
-        async with httpx.AsyncClient(transport=transport) as client, client.stream("GET", url) as response:
-            if response.has_redirect_location:
-                url = urljoin(url, response.headers["location"])
-                continue
-            if response.status_code != 200:
-                raise ImageError(f"{url}: cannot be fetched (status {response.status_code})")
-            name = strip_invalid_filename_characters(Path(httpx.URL(url).path).name) or "file"
-            folder = uploads / secrets.token_hex(16)
-            folder.mkdir(parents=True)
-            size = 0
-            with (folder / name).open("wb") as file:
-                async for piece in response.aiter_bytes():
-                    size += len(piece)
-                    if size > limit:
-                        raise ImageError(f"{url}: is larger than {limit / 1e6:.0f} MB, the most allowed here")
-                    file.write(piece)
-            return str(folder / name)
+    plain = {"Accept-Encoding": "identity"}  # a small answer may unpack to any size
+    async with asyncio.timeout(_FETCH_SECONDS):
+        for _ in range(_REDIRECTS + 1):
+            transport = AsyncSecureTransport(await _public_address(httpx.URL(url).host))
+            async with (
+                httpx.AsyncClient(transport=transport) as client,
+                client.stream("GET", url, headers=plain) as response,
+            ):
+                if response.has_redirect_location:
+                    url = urljoin(url, response.headers["location"])
+                    continue
+                if response.status_code != 200:
+                    raise ImageError(f"{url}: cannot be fetched (status {response.status_code})")
+                if response.headers.get("Content-Encoding", "identity") != "identity":
+                    raise ImageError(f"{url}: cannot be fetched (it comes packed)")
+                name = strip_invalid_filename_characters(Path(httpx.URL(url).path).name) or "file"
+                path = uploads / secrets.token_hex(16) / name
+                path.parent.mkdir(parents=True)
+                await _save(response, path, limit)
+                return str(path)
     raise ImageError(f"{url}: cannot be fetched (it points on and on)")
+
+
+async def _public_address(host: str) -> str:
+    """Checked as Gradio does, but an address that a provider shares between customers isn't public either."""
+    address = await async_validate_url(host)
+    if not ipaddress.ip_address(address).is_global:
+        raise ValueError(f"{host} is no public address")
+    return address
+
+
+async def _save(response: httpx.Response, path: Path, limit: int) -> None:
+    size = 0
+    try:
+        with path.open("wb") as file:
+            async for piece in response.aiter_raw():
+                size += len(piece)
+                if size > limit:
+                    raise ImageError(
+                        f"{response.url}: is larger than {limit / 1e6:.0f} MB, the most allowed here"
+                    )
+                file.write(piece)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _examples(samples: list[list[str | None]], inputs: list[Any], **options: Any) -> None:
@@ -224,9 +278,43 @@ def look_and_feel() -> dict[str, Any]:
     }
 
 
-def memory() -> dict[str, Any]:
-    """How much is remembered of visits and for how long, as `launch` takes it."""
-    return {"state_session_capacity": _VISITS, "app_kwargs": {"lifespan": _forgetting}}
+def limits() -> dict[str, Any]:
+    """What is remembered of visits and for how long, and what may not be asked, as `launch` takes it."""
+
+    def closed() -> JSONResponse:
+        return JSONResponse({"detail": "Not Found"}, status_code=404)
+
+    # Gradio's own, which nothing here uses: they keep what they are sent, and run ffmpeg past the queue.
+    paths = [f"/gradio_api/{name}" for name in ("process_recording", "component_server", "component_server/")]
+    return {
+        "state_session_capacity": _VISITS,
+        "app_kwargs": {
+            "lifespan": _forgetting,
+            "routes": [APIRoute(path, closed, methods=["POST"]) for path in paths],
+            "middleware": [Middleware(_SmallBodies)],
+        },
+    }
+
+
+class _SmallBodies:
+    """Refuses a request, uploads aside, whose body has more than `_BODY_BYTES`: Gradio reads it whole."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        taken = 0
+
+        async def counted() -> Message:
+            nonlocal taken
+            part = await receive()
+            taken += len(part.get("body", b""))
+            if taken > _BODY_BYTES:
+                raise HTTPException(413, f"a request of more than {_BODY_BYTES} bytes")
+            return part
+
+        upload = scope["type"] == "http" and scope["path"].endswith("/upload")
+        await self._app(scope, receive if upload else counted, send)
 
 
 @contextlib.asynccontextmanager
@@ -243,8 +331,11 @@ async def _forgetting(server: Any) -> AsyncIterator[None]:
             try:
                 _forget_visits(server.state_holder)
                 blocks = server.get_blocks()
-                kept = set().union(*(part.keep_in_cache for part in blocks.blocks.values()))
-                await asyncio.to_thread(_delete_old, Path(get_upload_folder()), kept)
+                kept = _still_needed(blocks._queue).union(
+                    *(part.keep_in_cache for part in blocks.blocks.values())
+                )
+                real = {os.path.realpath(path) for path in kept}
+                await asyncio.to_thread(_delete_old, Path(get_upload_folder()).resolve(), real)
                 for known in blocks.temp_file_sets:
                     known.difference_update([path for path in list(known) if not os.path.exists(path)])
             except Exception:
@@ -272,14 +363,33 @@ def _forget_visits(visits: StateHolder) -> None:
             visits.session_data[name].config_values.clear()
 
 
+def _still_needed(queue: Queue) -> set[str]:
+    """Paths of what was sent with the events that wait for their turn, or are under way."""
+    waiting = [part.queue for part in queue.event_queue_per_concurrency_id.values()]
+    events = [event for group in (*waiting, *queue.active_jobs) for event in group or ()]
+    sent: list[Any] = [event.data.data for event in events if event.data is not None]
+    paths = set()
+    while sent:
+        value = sent.pop()
+        if isinstance(value, list):
+            sent += value
+        elif isinstance(value, dict):
+            sent += value.values()
+            paths.add(str(value.get("path")))
+    return paths
+
+
 def _delete_old(uploads: Path, kept: set[str]) -> None:
     """Delete all files that have lain there for `_KEPT_SECONDS`, and the folders that this leaves empty.
 
+    What lies in no folder of its own is part of an upload that goes on, or broke off.
+
     Args:
-        kept: paths that belong to the page.
+        kept: paths that belong to the page, or have still to be read.
     """
-    oldest = time.time() - _KEPT_SECONDS
+    now = time.time()
     for folder, _, names in os.walk(uploads, topdown=False):
+        oldest = now - (_UPLOAD_SECONDS if Path(folder) == uploads else _KEPT_SECONDS)
         for path in (os.path.join(folder, name) for name in names):
             with contextlib.suppress(OSError):  # gone
                 if path not in kept and os.stat(path).st_ctime < oldest:
@@ -327,6 +437,7 @@ def build(
         _endpoints(page)
         _show_times(page, blocks)
     processing_utils.async_ssrf_protected_download = _fetch_within(blocks) if fetch else _fetch_nothing
+    routes.secure_url_stream_response = _pass_on_nothing
 
     async def left(request: gr.Request) -> None:
         _drop_visit(blocks.state_holder, request.session_hash or "")
@@ -334,7 +445,26 @@ def build(
     blocks.unload(left)
     # Closed, as a call past the queue would also be past its limits.
     blocks.queue(default_concurrency_limit=_AT_ONCE, max_size=_WAITING, api_open=False)
+    _share_queue(blocks._queue)
     return blocks
+
+
+def _share_queue(queue: Queue) -> None:
+    """Let no visit, and no room, fill the places to wait in that all have."""
+    push = queue.push
+
+    async def push_within(body: Any, request: Any, username: str | None) -> Any:
+        waiting = [event for part in queue.event_queue_per_concurrency_id.values() for event in part.queue]
+        own = sum(event.session_hash == body.session_hash for event in waiting)
+        asked, group = queue.blocks.fns.get(body.fn_index), _LONG["concurrency_id"]
+        long = asked is not None and asked.concurrency_id == group
+        if own >= _OWN_WAITING or (
+            long and sum(event.concurrency_id == group for event in waiting) >= _LONG_WAITING
+        ):
+            return False, "Queue is full. Try it again later.", "queue_full"
+        return await push(body, request, username)
+
+    queue.push = push_within  # type: ignore[method-assign]
 
 
 def _show_times(page: _Page, blocks: gr.Blocks) -> None:
@@ -580,7 +710,8 @@ def _compare_tab(page: _Page) -> None:
     hint = "Or three, to find the odd one out."
     if page.comparer is not None:
         hint += f" {page.comparer.card.name} compares them."
-    answer = gr.HTML(message("Choose two pictures", hint), elem_id="compare-out")
+    start = message("Choose two pictures", hint)
+    answer = gr.HTML(start, elem_id="compare-out")
     known = {name: str(path) for name, path in page.examples.items()}
     _examples(
         [
@@ -596,6 +727,13 @@ def _compare_tab(page: _Page) -> None:
     def compared(first: str | None, second: str | None, third: str | None) -> str:
         return comparison_page(compare_pictures(page.comparer, (first, second, third)))
 
+    def changed(first: Any, second: Any) -> str:
+        return message("Press Compare", hint) if first and second else start
+
+    quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+    changes = [picture.change for picture in pictures]
+    # An answer beside other pictures than those that it is about would be taken for theirs.
+    gr.on(changes, changed, pictures[:2], answer, preprocess=False, **quiet, **_LAST)
     button.click(compared, pictures, answer, api_visibility="private", **_SHORT)
 
 
@@ -641,7 +779,7 @@ def _video_tab(page: _Page) -> None:
 
     def read(paths: list[str] | None, name: str) -> Iterator[str]:
         so_far: list[Any] = []
-        for total, so_far in _kept_meanwhile(paths, read_many(paths, page.library.predictor(name))):
+        for total, so_far in read_many(paths, page.library.predictor(name)):
             yield _progress(len(so_far) / total, f"{len(so_far)} of {total} pictures")
         yield batch_page(so_far)
 
@@ -672,21 +810,6 @@ def _long_work(
     # Refused by the queue, say; Gradio has told why.
     run.failure(lambda: message("That didn't work", "Try it again."), None, answer, queue=False, **quiet)
     halt.click(lambda own: own.cancel(), turns, answer, queue=False, **quiet)
-
-
-def _kept_meanwhile(paths: Sequence[str] | None, steps: Iterator[Any]) -> Iterator[Any]:
-    """The steps of reading many files, which are kept until then: Gradio deletes files by their age."""
-    renewed = -math.inf
-    while True:
-        if time.monotonic() - renewed >= _KEPT_SECONDS / 3:
-            renewed = time.monotonic()
-            for path in paths or ():
-                with contextlib.suppress(OSError):
-                    os.utime(path)
-        try:
-            yield next(steps)
-        except StopIteration:
-            return
 
 
 def _progress(share: float, words: str) -> str:
@@ -730,7 +853,7 @@ def _endpoints(page: _Page) -> None:
 
         Args:
             picture: an image file.
-            network: a name out of /models; empty for the most accurate single network.
+            network: a name out of `models`; empty for the most accurate single network.
             whole: take the whole picture as one face instead of looking for faces.
         """
         predictor = library.predictor(network)
@@ -743,7 +866,7 @@ def _endpoints(page: _Page) -> None:
 
         Args:
             picture: an image file.
-            network: a name out of /models; empty for the most accurate single network.
+            network: a name out of `models`; empty for the most accurate single network.
             face: its number, 1 for the leftmost.
         """
         predictor = library.predictor(network)
@@ -771,7 +894,7 @@ def _endpoints(page: _Page) -> None:
 
         Args:
             film: a video file.
-            network: a name out of /models; empty for the most accurate single network.
+            network: a name out of `models`; empty for the most accurate single network.
         """
         *_, seen = watch_film(film, library.predictor(network))
         return {
@@ -786,9 +909,9 @@ def _endpoints(page: _Page) -> None:
 
         Args:
             files: image files, at most 500.
-            network: a name out of /models; empty for the most accurate single network.
+            network: a name out of `models`; empty for the most accurate single network.
         """
-        *_, (_, done) = _kept_meanwhile(files, read_many(files, library.predictor(network)))
+        *_, (_, done) = read_many(files, library.predictor(network))
         return {"csv": batch_csv(done), "unreadable": [entry.name for entry in done if entry.error]}
 
     def list_models() -> list[dict[str, Any]]:
@@ -803,4 +926,5 @@ def _endpoints(page: _Page) -> None:
         ("batch", read_pictures, [files, network], answer, _LONG),
         ("models", list_models, None, answer, {}),
     ):
+        handler.__name__ = name  # a tool is called by it
         trigger.click(handler, inputs, output, api_name=name, **group)

@@ -52,11 +52,9 @@ class Library:
 
     Attributes:
         entries: by name.
-        skipped: what was wrong with folders that could not be used, a sentence each.
     """
 
     entries: dict[str, Entry]
-    skipped: tuple[str, ...] = ()
 
     @classmethod
     def open(cls, extra: Path | None = None) -> Library:
@@ -87,7 +85,7 @@ class Library:
         for entry in entries:
             entry.comparable = not shipped or _faces_of(entry.card) in shipped
         entries.sort(key=lambda entry: (not entry.comparable, -entry.card.accuracy))
-        return cls({entry.name: entry for entry in entries}, tuple(skipped))
+        return cls({entry.name: entry for entry in entries})
 
     def accelerate(self) -> threading.Thread:
         """Export the models that the cache lacks, and run them by ONNX Runtime if that is faster.

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import math
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -38,7 +40,9 @@ __all__ = [
 
 MAX_SECONDS = 300.0
 MAX_FILES = 500
+_WORK_SECONDS = 600.0  # a film may hold any number of frames in its first minutes
 _STEP = 0.5  # seconds between the frames that are looked at
+_PASSED_OVER = 100  # frames between two chances to stop
 _DETECTION = (320, 800)
 _ROWS_SHOWN = 200
 
@@ -65,12 +69,14 @@ class Film:
         watched: seconds from the start that have been looked at.
         moments: time and faces of each frame looked at, the largest face first; without their crops, which
             would be most of the memory.
+        cut: it took so long that the rest was left out.
     """
 
     name: str
     seconds: float
     watched: float = 0.0
     moments: list[tuple[float, tuple[Reading, ...]]] = field(default_factory=list)
+    cut: bool = False
     _best: dict[str, _KeyFrame] = field(default_factory=dict)
 
     @property
@@ -89,7 +95,8 @@ def watch_film(path: str | Path | None, predictor: Predictor) -> Iterator[Film]:
     """Look at two frames a second of the first five minutes.
 
     Yields:
-        The same `Film` after each frame looked at; memory grows by some hundred bytes a face.
+        The same `Film` after each frame looked at, and now and then between two of them; memory grows by
+        some hundred bytes a face.
 
     Raises:
         ImageError: there is no film, or it is none that can be decoded, or it has no frames.
@@ -108,13 +115,18 @@ def watch_film(path: str | Path | None, predictor: Predictor) -> Iterator[Film]:
         if wide * high > MAX_PIXELS / 4:
             raise ImageError(f"{path.name}: frames of {wide:.0f} × {high:.0f} are larger than allowed")
         film = Film(path.name, _length(capture))
+        ends = time.monotonic() + _WORK_SECONDS
         for seconds, frame in _sampled(capture):
-            answers = recognise(frame, predictor, sizes=_DETECTION)
-            readings = tuple(sorted((answer.reading for answer in answers), key=_area, reverse=True))
             film.watched = seconds
-            film.moments.append((seconds, readings))
-            _keep_best(film, seconds, frame, readings)
+            if frame is not None:
+                answers = recognise(frame, predictor, sizes=_DETECTION)
+                readings = tuple(sorted((answer.reading for answer in answers), key=_area, reverse=True))
+                film.moments.append((seconds, readings))
+                _keep_best(film, seconds, frame, readings)
             yield film
+            if time.monotonic() > ends:
+                film.cut = True
+                break
         if not film.moments:
             raise ImageError(f"{path.name}: holds no frames that can be decoded")
         end = min(film.watched + _STEP, MAX_SECONDS)
@@ -141,8 +153,8 @@ def _length(capture: cv2.VideoCapture) -> float:
     return frames / rate if rate > 0 and frames > 0 else math.nan
 
 
-def _sampled(capture: cv2.VideoCapture) -> Iterator[tuple[float, np.ndarray]]:
-    """Seconds and RGB frame, every half second up to the limit.
+def _sampled(capture: cv2.VideoCapture) -> Iterator[tuple[float, np.ndarray | None]]:
+    """Seconds and RGB frame, every half second up to the limit; None after many frames passed over.
 
     The time is the frame's own, as the rate may vary and some headers name one of 1000; where a film gives
     its frames no times, they follow each other by the rate.
@@ -150,12 +162,16 @@ def _sampled(capture: cv2.VideoCapture) -> Iterator[tuple[float, np.ndarray]]:
     rate = capture.get(cv2.CAP_PROP_FPS)
     rate = rate if 1 <= rate <= 240 else 25.0
     due, seconds = 0.0, -1 / rate
-    while capture.grab():
+    for number in itertools.count(1):
+        if not capture.grab():
+            return
         own = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
         seconds = own if own > seconds and seconds >= 0 else seconds + 1 / rate
         if seconds > MAX_SECONDS:
             return
         if seconds + 1e-6 < due:
+            if number % _PASSED_OVER == 0:
+                yield seconds, None
             continue
         due = seconds + _STEP
         done, frame = capture.retrieve()
@@ -177,7 +193,7 @@ def _keep_best(film: Film, seconds: float, frame: np.ndarray, readings: tuple[Re
         film._best[first.expression] = _KeyFrame(seconds, first.expression, first.probability, picture)
 
 
-def film_page(film: Film, *, link: bool = True) -> str:
+def film_page(film: Film) -> str:
     """The film's timeline, its key frames, and a link to the answers as CSV."""
     seen = sum(bool(readings) for _, readings in film.moments)
     told = (
@@ -185,6 +201,8 @@ def film_page(film: Film, *, link: bool = True) -> str:
     )
     if film.seconds > MAX_SECONDS:
         told += f" Only the first {MAX_SECONDS / 60:.0f} of {film.seconds / 60:.0f} minutes are looked at."
+    if film.cut:
+        told += " The rest would have taken too long."
     if not seen:
         return message("No face found", told, kind="none")
     names = next(readings[0].probabilities for _, readings in film.moments if readings)
@@ -203,7 +221,7 @@ def film_page(film: Film, *, link: bool = True) -> str:
     page = message("The largest face over time", told, kind="good")
     page += timeline(times, series, label="Probabilities of the largest face over the film", wide=480)
     page += f'<h3>Clearest moments</h3><div class="strip">{strip}</div>' if strip else ""
-    return page + (csv_link(film_csv(film), f"{Path(film.name).stem}.csv") if link else "")
+    return page + csv_link(film_csv(film), f"{Path(film.name).stem}.csv")
 
 
 def film_csv(film: Film) -> str:
@@ -245,11 +263,11 @@ def read_many(paths: Sequence[str | Path] | None, predictor: Predictor) -> Itera
             answers = recognise(open_picture(path), predictor)
             read.append(_Read(path.name, tuple(answer.reading for answer in answers)))
         except ImageError as error:
-            read.append(_Read(path.name, error=str(error)))
+            read.append(_Read(path.name, error=str(error).removeprefix(f"{path.name}: ")))
         yield len(paths), read
 
 
-def batch_page(read: Sequence[_Read], *, link: bool = True) -> str:
+def batch_page(read: Sequence[_Read]) -> str:
     """A table of the faces, and a link to the answers as CSV."""
     faces = sum(len(entry.readings) for entry in read)
     broken = sum(bool(entry.error) for entry in read)
@@ -258,7 +276,7 @@ def batch_page(read: Sequence[_Read], *, link: bool = True) -> str:
     rows: list[tuple[object, ...]] = []
     for entry in read:
         if entry.error:
-            rows.append((entry.name, "", "not read", "", entry.error.removeprefix(f"{entry.name}: ")))
+            rows.append((entry.name, "", "not read", "", entry.error))
         elif not entry.readings:
             rows.append((entry.name, "", "no face", "", ""))
         for reading in entry.readings:
@@ -270,7 +288,7 @@ def batch_page(read: Sequence[_Read], *, link: bool = True) -> str:
         caption += f" (the first {_ROWS_SHOWN} of {len(rows)} rows; the CSV has all)"
     page = message(title, told, kind="unsure" if broken else "good")
     page += table(headings, rows[:_ROWS_SHOWN], caption=caption)
-    return page + (csv_link(batch_csv(read), "expressions.csv") if link else "")
+    return page + csv_link(batch_csv(read), "expressions.csv")
 
 
 def _count(number: int, noun: str) -> str:
@@ -282,10 +300,11 @@ def batch_csv(read: Sequence[_Read]) -> str:
     classes = next((tuple(entry.readings[0].probabilities) for entry in read if entry.readings), ())
     rows: list[tuple[object, ...]] = []
     for entry in read:
-        rows += [(entry.name, reading.number, *_cells(reading)) for reading in entry.readings]
+        rows += [(entry.name, reading.number, *_cells(reading), "") for reading in entry.readings]
         if not entry.readings:
-            rows.append((entry.name, 0, "", "", "", "", entry.error or "no face"))
-    return _csv_text(("file", "face", *_HEADINGS, *classes), rows)
+            blank = ("",) * (len(_HEADINGS) + len(classes))
+            rows.append((entry.name, 0, *blank, entry.error or "no face"))
+    return _csv_text(("file", "face", *_HEADINGS, *classes, "note"), rows)
 
 
 _HEADINGS = ("x", "y", "width", "height", "expression", "probability")

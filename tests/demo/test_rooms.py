@@ -308,6 +308,20 @@ def test_of_a_long_film_only_the_start_is_read(
     assert "first 5 of 120 minutes" in video.film_page(seen)
 
 
+def test_a_film_of_countless_frames_can_be_stopped(
+    tmp_path: Path, library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two frames that are looked at, and, if nobody does, when it has taken too long."""
+    path = write_film(tmp_path / "many.avi", seconds=1, rate=240, size=32)
+    monkeypatch.setattr(video, "_PASSED_OVER", 100)
+    *states, seen = video.watch_film(path, library.predictor("smaller"))
+    assert len(seen.moments) == 2 and len(states) == 4
+    monkeypatch.setattr(video, "_WORK_SECONDS", 0.0)
+    *_, seen = video.watch_film(path, library.predictor("smaller"))
+    assert seen.cut and len(seen.moments) == 1
+    assert "The rest would have taken too long" in video.film_page(seen)
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -345,6 +359,14 @@ def test_many_pictures(library: Library, examples: dict[str, Path], tmp_path: Pa
     assert len(read[0].readings) == 2 and not hasattr(read[0].readings[0], "crop")
     rows = list(csv.reader(io.StringIO(video.batch_csv(read))))
     assert [row[0] for row in rows[1:]] == ["two people.jpg"] * 2 + ["broken.jpg", "'=cmd().png"]
+    assert {len(row) for row in rows} == {8 + len(EMOTIONS) + 1}
+    assert [(row[6] != "", row[-1]) for row in rows[1:]] == [
+        (True, ""),
+        (True, ""),
+        (False, read[1].error),
+        (False, "no face"),
+    ]
+    assert read[1].error.startswith("is no picture that can be read here")
     page = video.batch_page(read)
     assert "2 faces in 3 pictures" in page and "no face" in page and "not read" in page
     for nothing in (None, []):
@@ -454,13 +476,15 @@ def test_percent(value: float, shown: str) -> None:
     assert percent(value) == shown
 
 
-def test_a_library_leaves_broken_models_out(models: Path, tmp_path: Path) -> None:
+def test_a_library_leaves_broken_models_out(
+    models: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     import shutil
 
     shutil.copytree(models / "small", tmp_path / "good")
     shutil.copytree(models / "small", tmp_path / "bad")
     (tmp_path / "bad" / "card.json").write_text("{}")
     library = Library.open(tmp_path)
-    assert "good" in library.entries and "bad" not in library.entries and "card.json" in library.skipped[0]
+    assert "good" in library.entries and "bad" not in library.entries and "card.json" in caplog.text
     with pytest.raises(WeightsError, match="no such folder"):
         Library.open(tmp_path / "absent")

@@ -14,7 +14,7 @@ import urllib.error
 import urllib.request
 import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -103,7 +103,7 @@ class Site:
             ssr_mode=False,
             footer_links=[],
             run_history=False,
-            **app.memory(),
+            **app.limits(),
             **look,
         )
         self.address = f"{address}gradio_api"
@@ -236,12 +236,12 @@ def test_what_is_no_longer_kept_is_said(site: Site, film: Path, examples: dict[s
     for name, *values in (
         ("found", picture, "small", "", None),
         ("compared", picture, picture, None),
-        ("read_pictures", [picture], "small"),
+        ("batch", [picture], "small"),
         ("steps", moving, "small", None, 1),
     ):
         told = site.ask("fay", name, *values)
         assert told["success"] and "no longer kept (three minutes)" in json.dumps(told["output"]["data"])
-    told = site.ask("fay", "read_film", moving, "small")
+    told = site.ask("fay", "film", moving, "small")
     assert not told["success"] and "no longer kept (three minutes)" in told["output"]["error"]
 
 
@@ -273,27 +273,40 @@ def test_what_is_sent_after_an_example_comes_as_it_is(
     assert {path.suffix for path in kept} <= {".jpeg"}  # the one that is shown, if that was deleted meanwhile
 
 
-def test_pictures_are_kept_until_they_are_read(site: Site, tmp_path: Path) -> None:
-    paths = []
-    for shade in (10, 20):
+def test_files_are_kept_while_they_wait_and_are_read(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two batches are read at once; a third one waits longer for its turn than files are kept."""
+    seen: list[bool] = []
+
+    def slowly(paths: list[str], predictor: Any) -> Iterator[tuple[int, list[Any]]]:
+        for _ in range(2):
+            seen.append(all(Path(path).is_file() for path in paths))
+            time.sleep(1.5)
+        yield 1, []
+
+    monkeypatch.setattr(app, "read_many", slowly)
+    sent = []
+    for shade in (10, 20, 30):
         Image.new("L", (64, 64), shade).save(tmp_path / "wall.png")
-        paths.append(site.upload(tmp_path / "wall.png")["path"])
-
-    def slowly() -> Iterator[int]:
-        for number in range(6):
-            time.sleep(0.5)
-            assert all(Path(path).is_file() for path in paths)
-            yield number
-
-    assert list(app._kept_meanwhile(paths, slowly())) == [0, 1, 2, 3, 4, 5]
-    wait_for(lambda: not any(Path(path).is_file() for path in paths))
+        sent.append(site.upload(tmp_path / "wall.png"))
+    visits = [
+        threading.Thread(target=site.ask, args=(f"visit-{number}", "batch", [file], "small"))
+        for number, file in enumerate(sent)
+    ]
+    for visit in visits:
+        visit.start()
+    for visit in visits:
+        visit.join()
+    assert seen == [True] * 6
+    wait_for(lambda: not any(Path(file["path"]).exists() for file in sent))
 
 
 def test_many_pictures_leave_no_files(site: Site, examples: dict[str, Path]) -> None:
     pictures = [site.upload(examples[name]) for name in ("astronaut", "admiral")]
     uploads = Path(pictures[0]["path"]).parents[1]
     before = set(uploads.iterdir())
-    assert site.ask("hal", "read_pictures", pictures, "small")["success"]
+    assert site.ask("hal", "batch", pictures, "small")["success"]
     assert set(uploads.iterdir()) <= before
 
 
@@ -304,14 +317,21 @@ def sent(site: Site, tmp_path: Path) -> dict[str, Any]:
     return site.upload(tmp_path / "wall.png")
 
 
-def test_files_of_no_event_are_deleted_too(site: Site, tmp_path: Path, sent: dict[str, Any]) -> None:
+def test_files_of_no_event_are_deleted_too(
+    site: Site, tmp_path: Path, sent: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Such as what is left of an upload that broke off; and the app forgets the paths of what is gone."""
     part = tmp_path / "uploads" / "half" / "part"
     part.parent.mkdir()
     part.write_bytes(bytes(1000))
+    unfinished = tmp_path / "uploads" / "tmp0"  # where Gradio writes what it receives
+    unfinished.write_bytes(bytes(1000))
     assert site.ask("kim", "found", sent, "small", "", None)["success"]
     wait_for(lambda: not part.parent.exists() and not Path(sent["path"]).exists())
     wait_for(lambda: not any(sent["path"] in known for known in site.blocks.temp_file_sets))
+    assert unfinished.exists()
+    monkeypatch.setattr(app, "_UPLOAD_SECONDS", 1)
+    wait_for(lambda: not unfinished.exists())
     example = site.blocks.blocks[next(iter(site.samples()))]
     assert all(Path(row[0]["path"]).is_file() for row in example.samples)
 
@@ -332,22 +352,64 @@ def test_deleting_goes_on_after_a_fault(
     assert len(calls) > 1
 
 
-def test_no_call_goes_past_the_queue(site: Site) -> None:
-    codes = []
-    for name in ("recognise", "film"):
-        try:
-            site._post(f"run/{name}", json.dumps({"data": [None, ""]}).encode(), "application/json")
-        except urllib.error.HTTPError as error:
-            codes.append(error.code)
-            error.close()
-    assert codes == [404, 404]
+def test_only_what_was_uploaded_is_read(site: Site, tmp_path: Path) -> None:
+    """Whether or not a path bears the mark by which Gradio knows it for one."""
+    Image.new("L", (64, 64), 90).save(tmp_path / "private.png")
+    for mark in ({}, {"meta": {"_type": "gradio.FileData"}}):
+        place = {"path": str(tmp_path / "private.png"), **mark}
+        for name, *values in (
+            ("found", place, "small", "", None),
+            ("recognise", place, "small", True),
+            ("compare", place, place, None),
+            ("film", place, "small"),
+            ("batch", [place], "small"),
+        ):
+            told = site.ask("eve", name, *values)
+            assert not told["success"]
+            if not mark and name in ("found", "recognise", "compare"):  # Gradio refuses the others
+                assert "was not uploaded here" in told["output"]["error"]
+    with pytest.raises(app.gr.Error, match="was not uploaded here"):
+        app._frame(ImageData(path=str(tmp_path / "private.png")))
 
 
-def test_a_frame_is_decoded_within_limits(examples: dict[str, Path]) -> None:
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("run/recognise", b'{"data": [null, ""]}'),
+        ("run/film", b'{"data": [null, ""]}'),
+        ("process_recording", b"{}"),
+        ("component_server", b"{}"),
+        ("component_server/", b"{}"),
+        ("file=https://pictures.example/face.png", None),
+        ("file=http://127.0.0.1:9/face.png", None),
+    ],
+)
+def test_what_nobody_needs_is_closed(site: Site, path: str, body: bytes | None) -> None:
+    """What goes past the queue, keeps files, or fetches what lies elsewhere."""
+    request = urllib.request.Request(f"{site.address}/{path}", body, {"Content-Type": "application/json"})
+    with pytest.raises(urllib.error.HTTPError) as refusal:
+        urllib.request.urlopen(request)
+    assert refusal.value.code == 404
+    refusal.value.close()
+
+
+def test_a_large_request_is_refused(
+    site: Site, examples: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "_BODY_BYTES", 1000)
+    picture = site.upload(examples["astronaut"])
+    assert site.ask("una", "found", picture, "small", "", None)["success"]
+    with pytest.raises(urllib.error.HTTPError, match="413") as refusal:
+        site.ask("una", "found", {**picture, "orig_name": "x" * 1000}, "small", "", None)
+    refusal.value.close()
+
+
+def test_a_frame_is_decoded_within_limits(examples: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     def frame(content: bytes) -> Any:
         return app._frame(ImageData(url="data:image/png;base64," + base64.b64encode(content).decode()))
 
     assert frame(examples["astronaut"].read_bytes()).shape == (512, 512, 3)
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(examples["astronaut"].parent))
     assert app._frame(ImageData(path=str(examples["astronaut"]))).shape == (512, 512, 3)
     assert app._frame(None) is None
     large = io.BytesIO()
@@ -364,7 +426,8 @@ def test_a_frame_is_decoded_within_limits(examples: dict[str, Path]) -> None:
 
 @pytest.fixture
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The address of a site that counts as public: /ok, /large, /on (points to /ok), /round (to itself)."""
+    """The address of a site that counts as public: /ok, /large, /on (points to /ok), /round (to itself),
+    /packed, and /slow, which never ends."""
 
     class Answers(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -372,6 +435,16 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
             self.send_response(302 if place else 404 if self.path == "/absent" else 200)
             if place:
                 self.send_header("Location", place)
+            if self.path == "/packed":
+                self.send_header("Content-Encoding", "gzip")
+            if self.path == "/slow":
+                self.send_header("Content-Length", "100")
+                self.end_headers()
+                with contextlib.suppress(OSError):  # it hung up
+                    for _ in range(100):
+                        self.wfile.write(b"x")
+                        time.sleep(0.1)
+                return
             content = {"/ok": b"a picture", "/large": bytes(2000)}.get(self.path, b"")
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
@@ -385,29 +458,52 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
             raise ValueError(f"Hostname {host} failed validation")
         return "127.0.0.1"
 
-    monkeypatch.setattr(app, "async_validate_url", public)
+    monkeypatch.setattr(app, "_public_address", public)
     with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://pictures.example:{server.server_port}"
         server.shutdown()
 
 
-def test_what_an_address_names_is_fetched_within_limits(elsewhere: str, tmp_path: Path) -> None:
+def finished(work: Coroutine[Any, Any, str]) -> str:
+    # `asyncio.run` would drop the loop that Gradio left in this thread, unclosed.
+    with contextlib.closing(asyncio.new_event_loop()) as loop:
+        return loop.run_until_complete(work)
+
+
+def test_what_an_address_names_is_fetched_within_limits(
+    elsewhere: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fetched(address: str) -> bytes:
-        # `asyncio.run` would drop the loop that Gradio left in this thread, unclosed.
-        with contextlib.closing(asyncio.new_event_loop()) as loop:
-            return Path(loop.run_until_complete(app._download(address, tmp_path, 1000))).read_bytes()
+        return Path(finished(app._download(address, tmp_path, 1000))).read_bytes()
 
     assert fetched(f"{elsewhere}/ok") == fetched(f"{elsewhere}/on") == b"a picture"
     for path, said in (
         ("large", "is larger than"),
         ("round", "points on and on"),
         ("absent", "status 404"),
+        ("packed", "comes packed"),
     ):
         with pytest.raises(ImageError, match=said):
             fetched(f"{elsewhere}/{path}")
     with pytest.raises(ValueError, match="failed validation"):
         fetched("http://localhost/")
+    monkeypatch.setattr(app, "_FETCH_SECONDS", 0.3)
+    with pytest.raises(TimeoutError):
+        fetched(f"{elsewhere}/slow")
+    assert [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()] == [b"a picture"] * 2
+
+
+@pytest.mark.parametrize(("address", "public"), [("100.64.0.1", False), ("93.184.215.14", True)])
+def test_an_address_shared_by_a_providers_customers_is_not_public(
+    address: str, public: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def resolved(host: str) -> str:
+        return address
+
+    monkeypatch.setattr(app, "async_validate_url", resolved)
+    with contextlib.nullcontext() if public else pytest.raises(ValueError, match="no public address"):
+        assert finished(app._public_address("pictures.example")) == address
 
 
 def test_closing_the_page_ends_the_visit(site: Site) -> None:
@@ -449,15 +545,20 @@ def test_all_that_reads_pictures_shares_its_places(
 ) -> None:
     events = app.build(library, comparer, examples).fns.values()
     groups = {event.name: (event.concurrency_id, event.concurrency_limit) for event in events}
-    short = ("found", "as_face", "explained", "turned_to", "compared", "recognise_picture", "explain_face")
-    assert {groups[name] for name in (*short, "compare_faces")} == {("pictures", 4)}
-    assert {groups[name] for name in ("steps", "read_film", "read_pictures")} == {("long works", 2)}
+    short = ("found", "as_face", "explained", "turned_to", "compared", "recognise", "explain", "compare")
+    assert {groups[name] for name in short} == {("pictures", 4)}
+    assert {groups[name] for name in ("steps", "film", "batch")} == {("long works", 2)}
 
 
+@pytest.mark.parametrize("limit", ["_WAITING", "_OWN_WAITING"])
 def test_a_full_queue_says_so(
-    library: Library, comparer: Comparer, examples: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+    library: Library,
+    comparer: Comparer,
+    examples: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    limit: str,
 ) -> None:
-    monkeypatch.setattr(app, "_WAITING", 0)
+    monkeypatch.setattr(app, limit, 0)
     with (
         opened(library, comparer, examples) as site,
         pytest.raises(urllib.error.HTTPError, match="503") as refusal,
@@ -465,3 +566,16 @@ def test_a_full_queue_says_so(
         site.ask("anna", "found", None, "small", "", None)
     assert b"Queue is full" in refusal.value.read()
     refusal.value.close()
+
+
+def test_films_leave_places_for_photos(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "_LONG_WAITING", 0)
+    with pytest.raises(urllib.error.HTTPError, match="503") as refusal:
+        site.ask("lea", "film", None, "small")
+    refusal.value.close()
+    assert site.ask("lea", "found", None, "small", "", None)["success"]
+
+
+def test_a_verdict_goes_with_its_pictures(site: Site, sent: dict[str, Any]) -> None:
+    assert "Press Compare" in site.ask("mia", "changed", sent, sent)["output"]["data"][0]
+    assert "Choose two pictures" in site.ask("mia", "changed", sent, None)["output"]["data"][0]
