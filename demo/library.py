@@ -66,8 +66,6 @@ class Library:
         Raises:
             WeightsError: no model can be used, or `extra` is not a folder.
         """
-        if extra is not None and not extra.is_dir():
-            raise WeightsError(f"--models {extra}: there is no such folder")
         entries, skipped = [], []
         for name, folder in available(extra).items():
             try:

@@ -18,6 +18,7 @@ from zoo.networks import Cost, ParametricConfig, count
 from zoo.networks.blocks import ACTIVATIONS, POOLINGS
 from zoo.networks.published import PUBLISHED
 from zoo.training.recipe import Recipe
+from zoo.training.recipes import LEAST_STEPS
 
 __all__ = ["SLIMMEST", "Limits", "Proposal", "SearchSpace", "slimmest"]
 
@@ -25,10 +26,8 @@ _WIDTHS = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 800)
 _CHANNELS = ("gray", "gray+sobel", "gray+contrast", "gray+sobel+contrast")
 _FIRST_LINEAR = (64, 128, 256, 512, 1024)
 _BATCH_SIZES = (16, 32, 64, 128, 256, 512)
-# Steps of an epoch: with fewer, a network hasn't left the ground at the first rung of pruning (2,800 faces
-# drawn in bad light, 12 epochs: 0.65 in batches of 128, 0.80 in batches of 32); with more, a CPU wastes
-# its vectors.
-_STEPS = (40, 500)
+# Of an epoch: with more, a CPU wastes its vectors.
+_MOST_STEPS = 500
 _LEARNING_RATES = {"sgd": (0.01, 0.5), "adam": (2e-4, 1e-2), "adamw": (2e-4, 1e-2), "adadelta": (0.1, 3.0)}
 
 
@@ -221,10 +220,9 @@ def _suggest_recipe(
 
 def _batch_sizes(faces: int) -> tuple[int, ...]:
     """The batch sizes to sample for a training set of so many faces."""
-    least, most = _STEPS
-    if fitting := tuple(size for size in _BATCH_SIZES if least <= faces // size <= most):
+    if fitting := tuple(size for size in _BATCH_SIZES if LEAST_STEPS <= faces // size <= _MOST_STEPS):
         return fitting
-    return _BATCH_SIZES[:1] if faces // _BATCH_SIZES[0] < least else _BATCH_SIZES[-1:]
+    return _BATCH_SIZES[:1] if faces // _BATCH_SIZES[0] < LEAST_STEPS else _BATCH_SIZES[-1:]
 
 
 _STARTING_RECIPE: dict[str, Any] = {

@@ -1,5 +1,6 @@
 """What the `python -m` commands share: how they end, and how a duration is written."""
 
+import io
 import re
 import signal
 import sys
@@ -17,12 +18,17 @@ def run_command(main: Callable[[Sequence[str] | None], int]) -> None:
 
     A `ZooError`, an error of the system with a file or folder, or a full disk prints one line on stderr and
     exits 2; Ctrl-C, SIGTERM, which ends jobs on clusters, or SIGHUP, as the terminal is closed, exits 130.
-    None shows a traceback. A closed pipe (`| head`) ends quietly.
+    None shows a traceback. Characters that the output cannot have become `?`; a closed pipe (`| head`) ends
+    quietly.
     """
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)  # Windows has no SIGHUP; nohup lets it be ignored
         if number is not None and signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, signal.default_int_handler)
+    for stream in (sys.stdout, sys.stderr):
+        # A pipe on Windows has the characters of one language, and no arrow.
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
     try:
         status = main(None)
     except ZooError as error:

@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Compare the largest face of each picture; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m zoo.compare", description=__doc__)
     parser.add_argument("pictures", nargs="+", metavar="PICTURE", type=Path, help="two or three pictures")
-    parser.add_argument("--model", metavar="NAME_OR_DIR", help="comparison model (default: the shipped one)")
+    parser.add_argument("--model", metavar="NAME_OR_DIR", help="comparison model (default: best-compare)")
     parser.add_argument("--models", type=Path, metavar="DIR", help="a folder of further saved models")
     parser.add_argument("--cropped", action="store_true", help="each picture is one face already")
     parser.add_argument("--json", action="store_true", help="print JSON instead of words")
@@ -51,7 +51,7 @@ def _face(picture: Path, *, cropped: bool) -> np.ndarray:
     from zoo.console import stderr
     from zoo.faces import crop_face, find_faces, read_image, whole_image
 
-    image = read_image(picture)
+    image = read_image(picture, name=str(picture))
     if cropped:
         return whole_image(image)
     faces = find_faces(image)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from zoo.card import is_fer2013, read_card, write_card
 from zoo.errors import ConfigError, WeightsError
-from zoo.models import COMPARISON_CARD, MODELS, SHIPPED, load_part, misfit, read_weights, write_weights
+from zoo.models import COMPARISON_CARD, available, load_part, misfit, read_weights, write_weights
 
 if TYPE_CHECKING:
     from zoo.networks.comparison import ComparisonNetwork
@@ -130,23 +130,18 @@ def _limits(data: dict[str, Any]) -> str:
 
 
 def available_comparisons(extra: Path | None = None) -> dict[str, Path]:
-    """All saved comparison models by name: shipped, then under `models/`, then under `extra`."""
-    found: dict[str, Path] = {}
-    for place in (SHIPPED, MODELS, *([extra] if extra else [])):
-        if place.is_dir():
-            cards = sorted(place.glob(f"*/{COMPARISON_CARD}"))
-            found.update({card.parent.name: card.parent for card in cards})
-    return found
+    """All saved comparison models by name, as `available` finds the others."""
+    return available(extra, card=COMPARISON_CARD)
 
 
 def resolve_comparison(name_or_folder: str | Path | None = None, *, extra: Path | None = None) -> Path:
-    """The folder of a comparison model, by name or by path; None is the one that is shipped.
+    """The folder of a comparison model, by name or by path; None is `DEFAULT_COMPARISON` by name.
 
     Raises:
         WeightsError: there is none; the message lists the names that exist.
     """
     if name_or_folder is None:
-        name_or_folder = SHIPPED / DEFAULT_COMPARISON
+        return available_comparisons(extra)[DEFAULT_COMPARISON]
     folder = Path(name_or_folder)
     if (folder / COMPARISON_CARD).is_file():
         return folder

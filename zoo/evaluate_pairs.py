@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "models",
         nargs="*",
         metavar="MODEL",
-        help="name or folder of comparison models (default: the shipped)",
+        help="name or folder of comparison models (default: best-compare)",
     )
     add_data_arguments(parser, split=False, votes="from which triplets are drawn")
     parser.add_argument(
@@ -185,7 +185,7 @@ def _evaluate(
     network, card = load_comparison(place)
     preprocess = Preprocess(network.channels, card.mean, card.std)
     split = card.data["split"]
-    held = HeldOut.find(dataset, split["kind"], split["seed"], split["share"])[1]
+    held = HeldOut.find(dataset, split["kind"], split["seed"], split["share"]).validation
     if not len(held):
         raise DataError(f"{dataset.name} has no Training rows, which choose the baselines' thresholds")
     both = np.concatenate([held, rows])

@@ -50,15 +50,22 @@ _CARDS = Path(__file__).parent / "cards"
 MODELS = Path("models")
 
 
-def available(extra: Path | None = None) -> dict[str, Path]:
+def available(extra: Path | None = None, *, card: str = CARD) -> dict[str, Path]:
     """All saved models by name: the shipped ones, those under `models/`, then those under `extra`.
 
     Of two with the same name the later place wins.
+
+    Args:
+        card: the file that makes a folder a model.
+
+    Raises:
+        WeightsError: `extra` is no folder.
     """
+    if extra is not None and not extra.is_dir():
+        raise WeightsError(f"--models {extra}: there is no such folder")
     found: dict[str, Path] = {}
     for place in (SHIPPED, MODELS, *([extra] if extra else [])):
-        if place.is_dir():
-            found.update({card.parent.name: card.parent for card in sorted(place.glob(f"*/{CARD}"))})
+        found.update({path.parent.name: path.parent for path in sorted(place.glob(f"*/{card}"))})
     return found
 
 
@@ -124,7 +131,8 @@ def reserved(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # Windows keeps an open file, and removes it as it is released
+            path.unlink(missing_ok=True)
         lock.release()
 
 

@@ -10,11 +10,11 @@ from typing import IO
 
 import cv2
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image
 
 from zoo.errors import ImageError
 
-__all__ = ["MAX_FILE_BYTES", "MAX_PIXELS", "PICTURE_SUFFIXES", "read_image"]
+__all__ = ["DECODING_ERRORS", "MAX_FILE_BYTES", "MAX_PIXELS", "PICTURE_SUFFIXES", "read_image", "upright"]
 
 MAX_PIXELS = 64_000_000
 MAX_FILE_BYTES = 200_000_000
@@ -27,8 +27,19 @@ PICTURE_SUFFIXES = (
 # Pillow opens some forty formats; the others run interpreters (EPS), are containers, or are not photographs.
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 
+# By the EXIF orientation of the camera.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
 # What Pillow's decoders raise on damaged files, found by flipping and cutting bytes of each format.
-_DECODING_ERRORS = (
+DECODING_ERRORS = (
     OSError, SyntaxError, ValueError, RuntimeError, EOFError, OverflowError, TypeError, IndexError,
     MemoryError, struct.error, zlib.error,
 )  # fmt: skip
@@ -89,7 +100,7 @@ def _open(file: IO[bytes], start: bytes, name: str) -> np.ndarray:
         ) from error
     except Image.UnidentifiedImageError as error:
         raise ImageError(f"{name}: is {_guess(start)}") from error
-    except _DECODING_ERRORS as error:
+    except DECODING_ERRORS as error:
         raise ImageError(f"{name}: is damaged or cut short ({_reason(error)})") from error
 
 
@@ -104,13 +115,18 @@ def _decode(image: Image.Image, name: str) -> np.ndarray:
         raise ImageError(f"{name}: has no pixels")
     try:
         image.load()
-        if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
-            image = ImageOps.exif_transpose(image)
+        image = upright(image)
         if image.mode.startswith("I") or image.mode == "F":
             return _from_array(np.asarray(image), name)
         return _on_white(image)
-    except _DECODING_ERRORS as error:
+    except DECODING_ERRORS as error:
         raise ImageError(f"{name}: is damaged or cut short ({_reason(error)})") from error
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """The picture as its camera was held; the rest of its metadata, which may be damaged, isn't looked at."""
+    turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    return image if turn is None else image.transpose(turn)
 
 
 def _on_white(image: Image.Image) -> np.ndarray:

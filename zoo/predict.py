@@ -49,9 +49,15 @@ def picture_files(sources: Iterable[Path]) -> Iterator[Path]:
     for source in sources:
         if source.is_dir():
             inside = (path for path in source.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
-            yield from sorted(path for path in inside if path.is_file())
+            shown = (path for path in inside if not _is_hidden(path.relative_to(source)))
+            yield from sorted(path for path in shown if path.is_file())
         else:
             yield source
+
+
+def _is_hidden(path: Path) -> bool:
+    """Whether it is hidden, or what archivers leave: `._photo.jpg`, `__MACOSX/`."""
+    return any(part.startswith((".", "__")) for part in path.parts)
 
 
 def predict_files(

@@ -50,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from zoo.training.options import changed, choose_network, choose_recipe
     from zoo.training.pretrained import saved_network
     from zoo.training.recipe import Recipe
+    from zoo.training.recipes import fitted_batch_size
 
     label, config, own = choose_network(options.name)
     saved = None if options.pretrained in (None, _IMAGENET) else saved_network(options.pretrained)
@@ -72,8 +73,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     out = options.out or Path("models") / label
     require_free(out, resuming=True)
     seeds = range(recipe.seed, recipe.seed + options.repeats)
+    for seed in seeds:
+        dataclasses.replace(recipe, seed=seed)  # refuses an impossible one before the data are read
     folders = [out] if len(seeds) == 1 else [out.with_name(f"{out.name}-seed{seed}") for seed in seeds]
-    recipes = [dataclasses.replace(recipe, seed=seed) for seed in seeds]
     for folder in folders:
         require_free(folder, resuming=options.resume)
     device = pick_device(options.device)
@@ -83,6 +85,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = stderr()
     for sentence in (*dataset.notes, *split.notes):
         console.print(sentence, style="yellow")
+    size = fitted_batch_size(recipe, len(split.train))
+    # A recipe that somebody chose, or that trained this network before, is kept as it is.
+    chosen = any(change.startswith("batch_size=") for change in options.set)
+    if size != recipe.batch_size and not chosen and (kind == "fine_tuning" or (kind == "best" and not own)):
+        steps = f"{len(split.train):,} faces are few: batches of {size} instead of {recipe.batch_size}"
+        console.print(f"{steps} (--set batch_size=… changes that)", style="yellow", soft_wrap=True)
+        recipe = dataclasses.replace(recipe, batch_size=size)
+    recipes = [dataclasses.replace(recipe, seed=seed) for seed in seeds]
 
     start = f", begun with the weights of {saved.name}" if saved else ""
     note = f"{label}, {Path(kind).stem} recipe{start}"

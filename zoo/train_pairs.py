@@ -329,7 +329,10 @@ def _data(
     for sentence in dataset.notes:
         console.print(sentence, style="yellow", soft_wrap=True)
     split = options.split, options.split_seed, options.held_out
-    train, held = HeldOut.find(dataset, *split)
+    parts = HeldOut.find(dataset, *split)
+    for sentence in parts.notes:
+        console.print(sentence, style="yellow", soft_wrap=True)
+    train, held = parts.train, parts.validation
     pairs = triplets = None
     if options.pairs or published:
         # The published run had 11,000 pairs, of which 95% trained.
@@ -337,7 +340,9 @@ def _data(
     if options.triplets:
         triplets = make_triplets(dataset, train, count=options.triplets, seed=seed)
     held_out, held_out_triplets = draw_tasks(dataset, held, pairs=4_000, triplets=2_000, seed=seed)
-    return PairData(dataset, train, held_out, pairs, triplets, held_out_triplets), HeldOut(held, *split)
+    return PairData(dataset, train, held_out, pairs, triplets, held_out_triplets), HeldOut(
+        held, *split, parts=parts
+    )
 
 
 def _fec_data(options: argparse.Namespace, seed: int, console: Console) -> PairData:
@@ -419,8 +424,7 @@ def _network(
     trained, card = saved
     network.backbone.load_state_dict(trained.state_dict())
     network.know_training(shares, card.temperature)
-    split_key = ("random", held.seed) if held.split == "random" else None
-    seen = bool(options.fec) or _seen(card.data, dataset, split_key)
+    seen = bool(options.fec) or _seen(card.data, dataset, held.drawn)
     if seen and not options.fec:
         console.print(
             f"{card.name} was trained with held-out faces, so what is fitted to them is too sure; a backbone "

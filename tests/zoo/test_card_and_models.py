@@ -239,6 +239,11 @@ def test_more_views_answer_alike_for_a_face_and_its_mirror_image(saved: Path) ->
     assert not np.allclose(straight, predictor.logits(faces), atol=1e-3)
 
 
+def test_shipped_networks_are_sure_of_some_of_their_answers() -> None:
+    for path in SHIPPED.glob(f"*/{CARD}"):
+        assert 0.3 < Card.load(path).unsure_below < 0.7, path
+
+
 def test_networks_that_do_not_ship_have_a_card_and_a_hint() -> None:
     cards = cards_alone()
     assert cards

@@ -1,4 +1,8 @@
-"""What every command shares: here, how durations are written."""
+"""What every command shares: how durations are written, and what an output cannot have."""
+
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -17,3 +21,16 @@ def test_durations_have_units(text: str, seconds: float) -> None:
 def test_other_durations_are_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="required: such as 90s"):
         parse_seconds(text)
+
+
+def test_an_output_of_few_characters_gets_what_it_can_have() -> None:
+    """As a pipe on Windows, whose encoding has no arrow."""
+    code = (
+        "from zoo.command import run_command; from zoo.console import stdout\n"
+        "def main(argv): stdout().print('ECE → 0.02'); print('→'); return 3\n"
+        "run_command(main)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, env={**os.environ, "PYTHONIOENCODING": "cp1252"}
+    )
+    assert run.returncode == 3 and run.stdout.split() == [b"ECE", b"?", b"0.02", b"?"]

@@ -2,8 +2,10 @@
 
 import itertools
 import json
+import re
 import shutil
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,7 +26,7 @@ from zoo.comparison_model import (
 )
 from zoo.data.drawn import draw_faces
 from zoo.data.emotions import EMOTIONS
-from zoo.errors import ConfigError, WeightsError
+from zoo.errors import ConfigError, ImageError, WeightsError
 from zoo.faces import crop_face, find_faces, read_image
 from zoo.models import CARD, SHIPPED, WEIGHTS
 from zoo.networks.comparison import EmbeddingConfig
@@ -203,6 +205,14 @@ def test_models_are_found_by_name(folder):
         resolve_comparison("nothing", extra=folder.parent)
 
 
+def test_ones_own_model_comes_before_the_shipped_one_of_its_name(folder, tmp_path):
+    assert resolve_comparison() == SHIPPED / "best-compare"
+    shutil.copytree(folder, tmp_path / "best-compare")
+    assert resolve_comparison(extra=tmp_path) == tmp_path / "best-compare"
+    with pytest.raises(WeightsError, match="--models nowhere: there is no such folder"):
+        available_comparisons(Path("nowhere"))
+
+
 def test_what_was_altered_or_is_missing_is_named(folder, tmp_path):
     network, card = load_comparison(folder)
     place = tmp_path / "altered"
@@ -345,6 +355,9 @@ def test_the_command_finds_faces_in_pictures(folder, tmp_path, capsys):
     assert "astronaut.png: 0.000" in output.out and output.err == ""
     assert main([*files[1:], "--model", str(folder)]) == 0
     assert "no face found" in capsys.readouterr().err.replace("\n", " ")
+    (tmp_path / "empty.png").write_bytes(b"")
+    with pytest.raises(ImageError, match=re.escape(f"{tmp_path / 'empty.png'}: is empty")):
+        main([*files[1:], "--model", str(folder)])
 
 
 @pytest.mark.parametrize("count", [1, 4])

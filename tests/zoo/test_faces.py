@@ -12,7 +12,7 @@ import matplotlib.cbook
 import numpy as np
 import pytest
 import skimage.data
-from PIL import Image
+from PIL import Image, ImageOps
 
 from zoo.errors import ImageError
 from zoo.faces import Face, crop_face, find_faces, read_image, whole_image
@@ -72,6 +72,24 @@ def test_orientation_is_obeyed(orientation: int, top_left: str) -> None:
     image = read_image(saved(RED_LEFT, "JPEG", exif=exif(orientation), quality=95))
     assert image.shape == ((40, 20, 3) if orientation > 4 else (20, 40, 3))
     assert int(np.argmax(image[2, 2])) == (0 if top_left == "red" else 2)
+
+
+def test_a_turned_picture_may_have_odd_metadata() -> None:
+    turned = struct.pack(">HHIHH", 0x0112, 3, 1, 6, 0)
+    resolution = struct.pack(">HHI4s", 0x011A, 2, 3, b"72")  # a word in the place of a fraction
+    tags = b"Exif\0\0MM\0*\0\0\0\x08" + struct.pack(">H", 2) + turned + resolution + bytes(4)
+    content = saved(RED_LEFT, "JPEG", exif=tags, quality=95)
+    with pytest.raises((TypeError, struct.error, ValueError)), Image.open(io.BytesIO(content)) as picture:
+        ImageOps.exif_transpose(picture)
+    assert read_image(content).shape == (40, 20, 3)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_is_turned_as_pillow_does(orientation: int) -> None:
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 40, 3), np.uint8))
+    content = saved(picture, "PNG", exif=exif(orientation))
+    with Image.open(io.BytesIO(content)) as known:
+        assert np.array_equal(read_image(content), np.asarray(ImageOps.exif_transpose(known)))
 
 
 def test_transparency_lies_on_white() -> None:

@@ -18,13 +18,17 @@ from zoo.card import Card
 from zoo.comparison import Comparer
 from zoo.comparison_model import ComparisonCard, load_comparison
 from zoo.data.cache import CACHE_VARIABLE
+from zoo.data.dataset import FaceDataset
+from zoo.data.emotions import EMOTIONS
 from zoo.data.fec import read_fec
 from zoo.data.load import load_dataset
+from zoo.data.split import make_split
 from zoo.errors import ConfigError, DataError, DeviceError, WeightsError
 from zoo.evaluate_pairs import main as evaluate
 from zoo.models import CARD, WEIGHTS, load_model
 from zoo.train_pairs import _seen
 from zoo.train_pairs import main as train
+from zoo.training.pair_fit import HeldOut
 from zoo.training.pairs import PairTrainer
 
 FERPLUS = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
@@ -411,7 +415,7 @@ def test_a_device_without_memory_left_is_named(trained, monkeypatch):
         train(["--backbone", "tiny.json", *DATA, *SHORT, "--device", "cpu", "--out", "models/none"])
 
 
-def test_the_set_of_google_trains_pairs(trained, tmp_path):
+def test_the_set_of_google_trains_pairs(trained, backbone, tmp_path):
     random = np.random.RandomState(0)
     lines = []
     for number in range(600):
@@ -425,6 +429,10 @@ def test_the_set_of_google_trains_pairs(trained, tmp_path):
     assert train([*arguments, *SHORT, "--loss", "both", "--seed", "3", "--out", "models/fec"]) == 0
     card = ComparisonCard.load(trained.parent / "fec" / "comparison.json")
     assert card.data["name"] == "fec.csv" and set(card.metrics) == {"held_out"}
+    # Its faces have no labels to fit a temperature to.
+    assert train([*arguments[2:], "--backbone", "backbone", *SHORT, "--out", "models/fec-on"]) == 0
+    tuned = ComparisonCard.load(trained.parent / "fec-on" / "comparison.json")
+    assert tuned.temperature == pytest.approx(Card.load(backbone / CARD).temperature, abs=1e-4)
     assert card.data["split"] == {"kind": "triplets", "seed": 3, "share": 0.05}
     assert card.odd_scale is not None
     held_out = card.metrics["held_out"]["triplets"]["all"]["triplets"]
@@ -500,6 +508,38 @@ def test_as_few_pairs_and_triplets_as_can_be(trained):
     assert evaluate(["models/one", *VOTES, "--pairs", "2", "--triplets", "1", "--json", "few.json"]) == 0
     figures = json.loads((trained.parent.parent / "few.json").read_text())["results"]["one"]
     assert figures["pairs"]["pairs"] == 2 and figures["triplets"]["all"]["triplets"] == 1
+
+
+@pytest.mark.parametrize("kind", ["official", "random"])
+@pytest.mark.parametrize("usages", [(), ("train", "test")])
+def test_every_face_of_drawn_parts_has_its_use(kind, usages):
+    count = 400
+    faces = np.random.default_rng(0).integers(0, 256, (count, 48, 48), np.uint8)
+    labels = np.arange(count) % 4
+    usage = np.where(np.arange(count) < 300, 0, 2) if usages else np.full(count, -1)
+    dataset = FaceDataset("x", tuple("abcd"), faces, labels, usage.astype(np.int8))
+    parts = HeldOut.find(dataset, kind, 3, 0.1)
+    used = np.concatenate([parts.train, parts.validation, parts.test])
+    assert len(np.unique(used)) == len(used) == (count if kind == "official" or not usages else 300)
+    made = make_split(dataset, kind=kind, seed=3)
+    assert np.array_equal(parts.validation, made.validation)  # which a backbone by zoo.train hasn't seen
+    assert HeldOut(parts.validation, kind, 3, 0.1, parts=parts).drawn == (made.kind, 3)
+
+
+def test_the_faces_of_ones_own_folders_train_and_measure(backbone, tmp_path, capsys):
+    random = np.random.RandomState(1)
+    for name in EMOTIONS:
+        (tmp_path / name).mkdir()
+        for number in range(30):
+            face = Image.fromarray(random.randint(0, 256, (48, 48)).astype(np.uint8))
+            face.save(tmp_path / name / f"{number}.png")
+    data = ["--data", str(tmp_path)]
+    options = ["--backbone", "backbone", "--frozen", *data, *SHORT, "--out", "models/own"]
+    assert train(options) == 0
+    card = ComparisonCard.load(Path("models/own/comparison.json"))
+    assert card.data["rows"] == {"train": 168, "held_out": 21} and not card.data["held_out_seen_by_backbone"]
+    assert list(card.metrics) == ["held_out", "random 10% test"]
+    assert "names no usages" in capsys.readouterr().err
 
 
 def test_data_without_usages_cannot_be_measured(trained, tmp_path):

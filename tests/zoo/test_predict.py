@@ -111,6 +111,15 @@ def test_folders_are_walked_in_order(pictures: Path) -> None:
     assert names == ["nobody.png", PORTRAIT, "pair.PNG", "broken.jpg", "nobody.png"]
 
 
+def test_what_archivers_leave_in_folders_is_no_picture(tmp_path: Path) -> None:
+    for name in ("a.png", "._a.png", "__MACOSX/._a.png", ".hidden/b.png", "c_d/e__f.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    named = tmp_path / ".hidden"
+    assert list(picture_files([tmp_path])) == [tmp_path / "a.png", tmp_path / "c_d/e__f.png"]
+    assert list(picture_files([named, tmp_path / "._a.png"])) == [named / "b.png", tmp_path / "._a.png"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "said"),
     [

@@ -250,6 +250,21 @@ def test_votes_train_unless_the_recipe_is_told_otherwise(
     assert card.recipe["soft_labels"] is card.data["soft_labels"] is soft
 
 
+def test_few_faces_are_trained_on_in_small_batches(capsys: pytest.CaptureFixture[str]) -> None:
+    few = ["tiny.json", "--data", "fer2013.csv", "--device", "cpu", "--epochs", "1"]
+    for name, batch_size, options in (
+        ("few", 16, []),
+        ("few-chosen", 64, ["--set", "batch_size=64"]),
+        ("few-tuned", 16, ["--pretrained", "few-chosen"]),
+    ):
+        assert train.main([*few, *options, "--out", f"models/{name}"]) == 0
+        assert Card.load(Path(f"models/{name}/card.json")).recipe["batch_size"] == batch_size
+        told = f"batches of 16 instead of {64 if 'tuned' in name else 128}"
+        assert (told in capsys.readouterr().err) == (batch_size == 16)
+    assert train.main(["few-chosen", *few[1:], "--out", "models/few-again"]) == 0  # by its own recipe
+    assert Card.load(Path("models/few-again/card.json")).recipe["batch_size"] == 64
+
+
 def test_a_timeout_shortens_the_schedule(capsys: pytest.CaptureFixture[str]) -> None:
     options = _train("--epochs", "100000", "--timeout", "5s", "--out", "models/timed")
     assert train.main(options) == 0
@@ -313,6 +328,8 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(place: Path) -> None:
         (["eda_cnn", "--recipe", "good"], ConfigError, "recipe is 'good'"),
         (["eda_cnn", "--set", "epochs=0"], ConfigError, "epochs is 0"),
         (["eda_cnn", "--network", "padding=3"], ConfigError, "padding is 3"),
+        (["eda_cnn", "--network", "family=odd"], ConfigError, "'family=odd': the family can't be changed"),
+        (["eda_cnn", "--network", "classes=3"], ConfigError, "'classes=3': the classes can't be changed"),
         (["eda_cnn", "--repeats", "0"], ConfigError, "--repeats is 0"),
         (["eda_cnn", "--epochs", "0"], ConfigError, "epochs is 0"),
         (["eda_cnn", "--timeout", "soon"], ConfigError, "'soon' is no duration; required: such as 90s"),

@@ -95,12 +95,12 @@ class Preprocess(nn.Module):
 def channel_statistics(
     faces: np.ndarray, channels: tuple[str, ...]
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel on the 0–1 scale, from at most 4,096 evenly spaced faces.
+    """Mean and standard deviation of each channel on the 0–1 scale, from some 4,096 evenly spaced faces.
 
     Args:
         faces: uint8 (N, 48, 48).
     """
-    sample = faces[:: max(1, len(faces) // 4096)][:4096]
+    sample = faces[:: max(1, len(faces) // 4096)]
     stacked = stack_channels(torch.from_numpy(np.array(sample)).float() / 255, channels)
     std = stacked.std(dim=(0, 2, 3)).clamp(min=1e-3)
     mean = stacked.mean(dim=(0, 2, 3))

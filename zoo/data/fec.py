@@ -62,14 +62,10 @@ class FecTriplets:
         fields = ("rows", "urls", "boxes", "kind", "votes", "odd")
         return replace(self, **{field: getattr(self, field)[chosen] for field in fields})
 
-    def decided(self) -> FecTriplets:
-        """The rows without a tie."""
-        return self.select(self.odd >= 0)
-
     def same_pairs(self) -> np.ndarray:
         """The pair form: bool (N,), whether faces 1 and 2 are alike, which is when face 3 is the odd one.
 
-        Rows with a tie count as False: take `decided()` first.
+        Rows with a tie count as False.
         """
         return self.odd == 2
 

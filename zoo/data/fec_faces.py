@@ -11,13 +11,14 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from zoo.data.dataset import FACE_SIZE
 from zoo.data.fec import FecTriplets, image_name
 from zoo.data.fec_download import found_images
 from zoo.errors import DataError
 from zoo.output import moved_into_place
+from zoo.pictures import DECODING_ERRORS, upright
 
 __all__ = ["Crop", "crop_face", "crop_faces", "load_fec_faces"]
 
@@ -128,11 +129,11 @@ def _crop_picture(task: tuple[str, Path, tuple[tuple[str, Box], ...], Path, int]
     done = present
     try:
         with Image.open(path) as file:
-            picture = ImageOps.exif_transpose(file).convert("L")
+            picture = upright(file).convert("L")
         for name, box in faces:
             with moved_into_place(folder / f"{name}.png") as part:
                 Image.fromarray(crop_face(picture, box)).save(part, format="PNG")
             done += 1
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (*DECODING_ERRORS, Image.DecompressionBombError) as error:
         return Crop(url, done, f"{type(error).__name__}: {error}")
     return Crop(url, done)

@@ -98,12 +98,14 @@ def calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature, 0.05 to 20, that minimises the cross-entropy of `logits / temperature`.
+    """The likeliest temperature, 0.05 to 20, of `logits / temperature`.
 
-    To be fitted on validation faces (Guo et al., 2017, arXiv:1706.04599).
+    To be fitted on validation faces (Guo et al., 2017, arXiv:1706.04599). A normal prior of its logarithm, of
+    deviation 1, keeps a few faces that are all right from making every answer certain; beside thousands it
+    weighs nothing.
     """
     found = minimize_scalar(
-        lambda log: _cross_entropy(logits / np.exp(log), labels),
+        lambda log: _cross_entropy(logits / np.exp(log), labels) + log**2 / (2 * len(labels)),
         bounds=(np.log(0.05), np.log(20)),
         method="bounded",
     )

@@ -94,6 +94,10 @@ def changed(config: _Config, changes: Sequence[str]) -> _Config:
         name, equals, text = change.partition("=")
         if not equals:
             raise ConfigError(f"{change!r} is no change of a field; required: FIELD=VALUE")
+        if name in ("family", "classes"):
+            raise ConfigError(
+                f"{change!r}: the {name} can't be changed; required: other data, or another network"
+            )
         outer, _, inner = name.partition(".")
         if not inner:
             values[outer] = _value(text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from scipy.special import expit, softmax
 
 from zoo.comparison_model import ComparisonCard, save_comparison
 from zoo.data.channels import Preprocess
-from zoo.data.dataset import USAGES, FaceDataset
+from zoo.data.dataset import USAGES, FaceDataset, Split
 from zoo.data.pairs import Pairs, Triplets, hold_out, make_pairs, make_triplets
 from zoo.data.split import make_split
 from zoo.errors import DataError
@@ -89,6 +89,7 @@ class HeldOut:
         rows: int64 (H,); empty with Google's set, of which triplets are held out.
         split, seed, share: see `find`; of Google's set `triplets`, and their seed and share.
         seen: the backbone was trained with these rows before.
+        parts: what `find` gave; None of Google's set.
     """
 
     rows: np.ndarray
@@ -96,17 +97,27 @@ class HeldOut:
     seed: int
     share: float
     seen: bool = False
+    parts: Split | None = None
 
     @staticmethod
-    def find(dataset: FaceDataset, split: str, seed: int, share: float) -> tuple[np.ndarray, np.ndarray]:
-        """Rows to train with and rows held out: of a random split its validation rows, else a share.
+    def find(dataset: FaceDataset, split: str, seed: int, share: float) -> Split:
+        """The split, with a share of its training rows held out as its validation rows.
 
-        Of a split of Google's `triplets` it is a share, too, though none of these rows trained with them.
+        Validation rows that were drawn, as no usage names them, are held out themselves. Of a split of
+        Google's `triplets` it is a share, too, though none of these rows trained with them.
         """
         parts = make_split(dataset, kind="official" if split == "triplets" else split, seed=seed)
-        if split == "random":
-            return parts.train, parts.validation
-        return hold_out(dataset, parts.train, share, seed=seed)
+        if parts.names[1] != USAGES[1]:
+            return parts
+        train, held = hold_out(dataset, parts.train, share, seed=seed)
+        return replace(parts, train=train, validation=held)
+
+    @property
+    def drawn(self) -> tuple[str, int] | None:
+        """Kind and seed of the split by which the rows were drawn as validation rows; None if none did."""
+        if self.parts is None or self.parts.names[1] == USAGES[1]:
+            return None
+        return self.parts.kind, self.parts.seed
 
 
 def describe_rows(
@@ -223,9 +234,9 @@ def save_trained_comparison(
     note: str = "",
     backbone: dict[str, str] | None = None,
 ) -> ComparisonCard:
-    """Calibrate a trained network on held-out rows, measure it on every usage, and save it as `folder`.
+    """Calibrate a trained network on held-out rows, measure it on all others, and save it as `folder`.
 
-    A usage with too few faces for pairs has no figures.
+    A part with too few faces for pairs has no figures.
 
     Args:
         trainer: with at least one epoch done.
@@ -244,7 +255,7 @@ def save_trained_comparison(
         held_rows = trainer.data.held_out_rows
     described = describe_rows(network, dataset, held_rows, preprocess, device=trainer.device)
     slope, offset = fit_probability(described.scores(pairs), pairs.same)
-    temperature = 1.0
+    temperature = float(network.temperature) if isinstance(network, EmbeddingNetwork) else 1.0
     if isinstance(network, EmbeddingNetwork) and trainer.objective.frozen and held.seen:
         # Faces that the backbone has seen would make it look too sure; it was calibrated on others.
         temperature = round(float(network.temperature), 4)
@@ -253,14 +264,16 @@ def save_trained_comparison(
     metrics: dict[str, Any] = {
         "held_out": measure_part(described, pairs, triplets, slope=slope, offset=offset)
     }
-    for usage in USAGES[1:] if labelled else ():
-        rows = dataset.rows(usage)
+    others = {usage: dataset.rows(usage) for usage in USAGES[1:]} if labelled else {}
+    if held.parts is not None:
+        others.setdefault(held.parts.names[2], held.parts.test)
+    for part, rows in others.items():
         try:
             tasks = draw_tasks(dataset, rows)
         except DataError:  # too few faces, or none: the trained network is still worth saving
             continue
         found = describe_rows(network, dataset, rows, preprocess, device=trainer.device)
-        metrics[usage] = measure_part(found, *tasks, slope=slope, offset=offset)
+        metrics[part] = measure_part(found, *tasks, slope=slope, offset=offset)
     cost, lists = config.cost(), zip(("pairs", "triplets"), trainer.lists, strict=True)
     card = ComparisonCard(
         name=folder.name,

@@ -12,7 +12,11 @@ from zoo.data.dataset import FACE_SIZE
 from zoo.errors import ConfigError
 from zoo.training.recipe import Recipe
 
-__all__ = ["BEST", "PUBLISHED", "fine_tuning", "recipe_for"]
+__all__ = ["BEST", "LEAST_STEPS", "PUBLISHED", "fine_tuning", "fitted_batch_size", "recipe_for"]
+
+# Of an epoch: with fewer, a network hardly leaves the ground (2,800 faces drawn in bad light, 12 epochs: 0.65
+# in batches of 128, 0.80 in batches of 32).
+LEAST_STEPS = 40
 
 _NO_AUGMENTATION = Augmentation(flip=False, strength=0.0)
 
@@ -163,3 +167,14 @@ def fine_tuning(recipe: Recipe) -> Recipe:
         teacher="",
         start_resolution=FACE_SIZE,
     )
+
+
+def fitted_batch_size(recipe: Recipe, faces: int) -> int:
+    """The recipe's batch size, halved as long as so many faces are fewer than `LEAST_STEPS` batches.
+
+    At least 16, or what the recipe has.
+    """
+    size = recipe.batch_size
+    while size > 16 and faces // size < LEAST_STEPS:
+        size //= 2
+    return max(size, min(16, recipe.batch_size))

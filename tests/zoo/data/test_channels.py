@@ -55,6 +55,14 @@ def test_channels_come_in_the_order_asked_for_and_in_range() -> None:
         stack_channels(faces, ("red",))
 
 
+@pytest.mark.parametrize("count", [3, 4096, 8000, 12_000])
+def test_statistics_are_of_faces_from_everywhere(count: int) -> None:
+    faces = np.zeros((count, 48, 48), np.uint8)
+    faces[count // 2 :] = 200
+    (mean,), _ = channel_statistics(faces, ("gray",))
+    assert mean == pytest.approx(200 / 255 * (count - count // 2) / count, abs=1e-3)
+
+
 def test_statistics_normalise() -> None:
     faces = np.random.default_rng(0).integers(0, 256, (50, 48, 48), dtype=np.uint8)
     channels = ("gray", "sobel")

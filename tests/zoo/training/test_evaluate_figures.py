@@ -100,6 +100,13 @@ def test_the_temperature_undoes_a_known_factor(factor: float) -> None:
     assert factor == 1.0 or figures["ece"] > 3 * figures["ece_calibrated"]
 
 
+@pytest.mark.parametrize("count", [1, 5, 20])
+def test_a_few_right_answers_make_no_answer_certain(count: int) -> None:
+    logits = np.tile([[1.0, 0.0]], (count, 1))  # 73% sure
+    temperature = fit_temperature(logits, np.zeros(count, dtype=int))
+    assert temperature > 0.2 and softmax(logits / temperature, axis=1).max() < 0.99
+
+
 def test_a_temperature_changes_no_answer() -> None:
     plain, tempered = (measure(LOGITS, LABELS, CLASSES, temperature=t) for t in (1.0, 2.5))
     assert plain["ece"] == tempered["ece"]

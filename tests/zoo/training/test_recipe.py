@@ -10,7 +10,7 @@ import pytest
 from zoo.errors import ConfigError
 from zoo.networks import names
 from zoo.training.recipe import SCHEDULES, Recipe, learning_rate_factor, resolution
-from zoo.training.recipes import BEST, PUBLISHED, recipe_for
+from zoo.training.recipes import BEST, PUBLISHED, fitted_batch_size, recipe_for
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,14 @@ def test_every_network_has_both_recipes() -> None:
     assert set(BEST) == set(PUBLISHED) == set(names())
     for name in names():
         assert recipe_for(name) == BEST[name] != PUBLISHED[name] == recipe_for(name, "published")
+
+
+@pytest.mark.parametrize(
+    ("faces", "size"), [(28_698, 128), (5120, 128), (5119, 64), (1000, 16), (168, 16), (3, 16)]
+)
+def test_few_faces_make_small_batches(faces: int, size: int) -> None:
+    assert fitted_batch_size(Recipe(batch_size=128), faces) == size
+    assert fitted_batch_size(Recipe(batch_size=8), faces) == 8
 
 
 def test_published_recipes_are_those_of_the_reports() -> None:
