@@ -202,16 +202,24 @@ def effects(table: StudyTable, basis: Basis) -> list[Effect]:
 def _numeric(name: str, values: pd.Series, accuracy: pd.Series) -> Effect:
     numbers = values.astype(float)
     test = stats.spearmanr(numbers, accuracy)
-    low, high = numbers.quantile([1 / 3, 2 / 3])
+    low, high = (
+        numbers.quantile(1 / 3, interpolation="lower"),
+        numbers.quantile(2 / 3, interpolation="higher"),
+    )
     if low >= high:
         # More than a third of the trials have one value: compare it with those beside it.
         low = min(low, numbers[numbers < numbers.max()].max())
         high = numbers[numbers > low].min()
     medians = {
-        f"at most {low:.3g}": float(accuracy[numbers <= low].median()),
-        f"at least {high:.3g}": float(accuracy[numbers >= high].median()),
+        f"at most {_short(low)}": float(accuracy[numbers <= low].median()),
+        f"at least {_short(high)}": float(accuracy[numbers >= high].median()),
     }
     return Effect(name, len(values), float(test.statistic), medians, float(test.pvalue))
+
+
+def _short(value: float) -> str:
+    """Three digits, but whole numbers whole."""
+    return f"{value:.0f}" if float(value).is_integer() else f"{value:.3g}"
 
 
 def _categorical(name: str, values: pd.Series, accuracy: pd.Series) -> Effect:

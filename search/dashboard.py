@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,6 +30,10 @@ class _Server(ThreadingMixIn, WSGIServer):
     """One thread a request: a trial's page asks for all its pictures at once."""
 
     daemon_threads = True
+
+
+class _Server6(_Server):
+    address_family = socket.AF_INET6
 
 
 class _Handler(WSGIRequestHandler):
@@ -142,14 +147,16 @@ def serve(places: Places, *, host: str, port: int) -> None:
         told=lambda reason: print(f"note: {reason}; the dashboard goes on without them", file=sys.stderr),
     )
     application = wsgi(storage, artifact_store=None if store is None else _Answering(store))
+    kind = _Server6 if ":" in host else _Server
     try:
-        server = make_server(host, port, application, server_class=_Server, handler_class=_Handler)
+        server = make_server(host, port, application, server_class=kind, handler_class=_Handler)
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise StudyError(f"{host}:{port} can't be listened on ({error.strerror})") from None
         raise StudyError(f"port {port} of {host} is in use; required: a free one, with --port") from None
     page = "" if shown is None else f"/studies/{storage.get_study_id_from_name(shown)}"
-    print(f"http://{host}:{server.server_port}/dashboard{page}  (Ctrl-C ends)", flush=True)
+    shown_host = f"[{host}]" if ":" in host else host
+    print(f"http://{shown_host}:{server.server_port}/dashboard{page}  (Ctrl-C ends)", flush=True)
     try:
         server.serve_forever()
     except KeyboardInterrupt:

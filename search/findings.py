@@ -166,7 +166,7 @@ def _progress(table: StudyTable) -> str:
         return ""
     finished = table.rows[table.rows.outcome.isin(("complete", "pruned", "over a limit", "duplicate"))]
     place = int((finished.index <= best.number).sum())
-    before = complete.accuracy[complete.index <= finished.index[len(finished) // 2]]
+    before = complete.accuracy[complete.index <= finished.index[(len(finished) - 1) // 2]]
     if not len(before):
         return ""
     late = (complete.accuracy.max() - before.max()) * 100

@@ -19,6 +19,7 @@ from search.recovery import FINISHED
 from search.settings import StudySettings
 from search.storage import Places
 from search.table import StudyTable, words_of
+from zoo.models import MODELS
 
 __all__ = ["commands", "data_options", "next_commands", "save_page", "study_note"]
 
@@ -142,11 +143,15 @@ def next_commands(table: StudyTable, places: Places, data: str, models: Sequence
     """
     storage = _storage_option(places)
     lines = [f"python -m search.{program} {table.name}{storage}" for program in ("dashboard", "report")]
+    demo = "python -m demo"
     if models:
-        lines.append(f"python -m zoo.evaluate {shlex.quote(str(models[0]))}{data}")
+        best = shlex.quote(str(models[0]))
+        lines += [f"python -m zoo.evaluate {best}{data}", f"python -m zoo.predict {best} photograph.jpg"]
+        if models[0].parent != MODELS:
+            demo += f" --models {shlex.quote(str(models[0].parent))}"
     elif table.best is not None:
         lines.append(f"python -m search.export {table.name} --top 3{data}{storage}")
-    return [*lines, "python -m demo"]
+    return [*lines, demo]
 
 
 def data_options(data: Path | None, ferplus: Path | None) -> str:

@@ -32,7 +32,7 @@ from zoo.training.pictures import BLUE, GRAY, GRID, INK, ORANGE, new_figure, sav
 __all__ = ["PICTURES", "draw"]
 
 _SHADES = LinearSegmentedColormap.from_list("shades", ["#f3d9bf", "#6aa6d6", "#0d3d6b"])
-_MOST_POINTS, _MOST_LINES = 3000, 300
+_MOST_POINTS, _MOST_LINES, _MOST_BARS = 3000, 300, 13
 _PERCENT = PercentFormatter(1, decimals=0)
 
 
@@ -283,8 +283,10 @@ def _slices(table: StudyTable, path: Path) -> bool:
         a = axis_of(table, name)
         frame = pd.DataFrame({"place": a.places}).join(basis.accuracy.rename("accuracy"), how="inner")
         frame = thin(frame, _MOST_POINTS)
-        discrete = len(a.ticks) == frame.place.nunique() or a.choices
-        aside = random.uniform(-0.3, 0.3, len(frame)) / max(1, len(a.ticks) - 1) if discrete else 0.0
+        levels = frame.place.nunique()
+        discrete = a.choices or levels <= _MOST_BARS
+        wide = 0.3 / max(1, len(a.ticks) - 1, levels - 1) if discrete else 0.0
+        aside = random.uniform(-wide, wide, len(frame))
         axes.scatter(frame.place + aside, frame.accuracy, s=10, color=BLUE, alpha=0.45, lw=0)
         if discrete:
             medians = frame.groupby("place").accuracy.median()

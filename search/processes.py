@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import multiprocessing
-import os
 import signal
 import sys
 import threading
@@ -15,17 +14,23 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+import joblib
+import psutil
+
 from search.child import EXIT_ERROR
 from search.storage import StudyError
 
 __all__ = ["Crew", "plan_devices", "plan_workers"]
+
+_WORKER_BYTES = 1.2e9
 
 # So many deaths within this time mean that something is wrong that a new process doesn't mend.
 _MOST_DEATHS, _DEATH_SECONDS = 10, 300
 
 
 def plan_workers(workers: str, device: str) -> int:
-    """How many workers `--workers` means; `auto` is one for each GPU, or on a CPU one for each core.
+    """How many workers `--workers` means; `auto` is one for each GPU, or on a CPU one for each core, as
+    far as there is memory for them.
 
     Raises:
         StudyError: the value is neither `auto` nor a positive number.
@@ -37,7 +42,7 @@ def plan_workers(workers: str, device: str) -> int:
 
         picked = pick_device(device)
         if picked.type == "cpu":
-            return _cores()
+            return max(1, min(_cores(), int(psutil.virtual_memory().available / _WORKER_BYTES)))
         return torch.cuda.device_count() if picked.type == "cuda" and picked.index is None else 1
     if not workers.isdecimal() or int(workers) < 1:
         raise StudyError(f"--workers is {workers!r}; required: auto or a number of at least 1")
@@ -58,8 +63,8 @@ def plan_devices(device: str, workers: int) -> list[tuple[str, int]]:
 
 
 def _cores() -> int:
-    """The cores that this process may use, which a cluster's scheduler may have made fewer."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """The cores that this process may use, which a scheduler or a container may have made fewer."""
+    return int(joblib.cpu_count())
 
 
 class Crew:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
-import re
 import socket
 import time
 from collections.abc import Sequence
@@ -62,8 +62,9 @@ def worker_identity() -> dict[str, Any]:
     return {
         "host": socket.gethostname(),
         "space": _process_space(),
+        "boot": _boot(),
         "pid": os.getpid(),
-        "started": psutil.Process().create_time(),
+        "began": _began(psutil.Process()),
     }
 
 
@@ -155,21 +156,25 @@ def requeue_lost(study: Study) -> None:
 
 
 def remove_orphans(study: Study, checkpoints: Path) -> None:
-    """Remove the checkpoints in a folder that no running or waiting trial will go on from."""
+    """Remove the checkpoints in a folder that no running or waiting trial of the study will go on from.
+
+    Those of trials that it doesn't know are another study's of its name, in another storage.
+    """
     trials = study.get_trials(deepcopy=False)
     live = set()
     for trial in trials:
         if not trial.state.is_finished():
-            live.add(trial.user_attrs.get(PROPOSAL))
             # It proposes the same as the trial that it goes on from, as soon as it has sampled.
-            if CONTINUES in trial.user_attrs:
-                live.add(trials[trial.user_attrs[CONTINUES]].user_attrs.get(PROPOSAL))
+            while PROPOSAL not in trial.user_attrs and CONTINUES in trial.user_attrs:
+                trial = trials[trial.user_attrs[CONTINUES]]
+            live.add(trial.user_attrs.get(PROPOSAL))
+    over = {trial.user_attrs.get(PROPOSAL) for trial in trials} - live
     for path in checkpoints.glob("*"):
-        proposal = re.fullmatch(r"([0-9a-f]{16})\.pt", path.name)
-        # A temporary file may be another machine's, which is writing it.
-        old = path.suffix == ".tmp" and time.time() - path.stat().st_mtime > _ABANDONED_FILE_SECONDS
-        if old or (proposal and proposal[1] not in live):
-            path.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # another process has removed it, or moved it into place
+            # A temporary file may be another machine's, which is writing it.
+            old = path.suffix == ".tmp" and time.time() - path.stat().st_mtime > _ABANDONED_FILE_SECONDS
+            if old or (path.suffix == ".pt" and path.stem in over):
+                path.unlink()
 
 
 def _fail(study: Study, number: int) -> bool:
@@ -188,14 +193,32 @@ def _dead(trial: FrozenTrial) -> bool:
         return begun is not None and (datetime.now() - begun).total_seconds() > _NAMELESS_SECONDS
     if worker["host"] != socket.gethostname() or worker.get("space", "") not in ("", _process_space()):
         return False
+    if worker.get("boot", "") not in ("", _boot()):
+        return True
     try:
         process = psutil.Process(worker["pid"])
         if process.status() == psutil.STATUS_ZOMBIE:
             return True
-        # The times differ a little when the system's clock was set meanwhile.
-        return abs(process.create_time() - worker["started"]) > 60
+        return abs(_began(process) - worker.get("began", _began(process))) > 2
     except psutil.NoSuchProcess:
         return True
+
+
+def _began(process: psutil.Process) -> float:
+    """Seconds that tell a process from a later one of its number, to whatever the clock is set meanwhile.
+
+    Linux counts from the boot, and psutil adds the boot's time, which moves with the clock.
+    """
+    boot = psutil.boot_time() if psutil.LINUX else 0.0
+    return process.create_time() - boot
+
+
+def _boot() -> str:
+    """Names the time since the machine was last started; empty where the system doesn't."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
 
 
 def _process_space() -> str:

@@ -108,17 +108,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     dataset = load_dataset(options.data, ferplus=options.ferplus)
     split = make_split(dataset, kind=options.split, seed=options.split_seed)
     places = Places.of(options.study or _study_name(dataset), options.storage)
-    settings = _settings(options, dataset, split, device.type, timeout, find_settings(places))
-    if options.export != 0:
-        make_folder(options.models, "--models")
     console = stderr()
-    for note in (*dataset.notes, *split.notes):
-        console.print(f"note: {note}", soft_wrap=True, style="yellow")
     try:
+        settings = _settings(options, dataset, split, device.type, timeout, find_settings(places))
+        if options.export != 0:
+            make_folder(options.models, "--models")
+        for note in (*dataset.notes, *split.notes):
+            console.print(f"note: {note}", soft_wrap=True, style="yellow")
         with storage_errors(places):
             _search_and_export(options, places, settings, dataset, split, started, timeout)
     except KeyboardInterrupt:
-        again = shlex.join(["python", "-m", "search.run", *(sys.argv[1:] if argv is None else argv)])
+        given = sys.argv[1:] if argv is None else argv
+        if options.storage:  # which may hold a password
+            given = [argument.replace(options.storage, places.shown) for argument in given]
+        again = shlex.join(["python", "-m", "search.run", *given])
         console.print(f"stopped; everything finished is kept. To go on:\n  {again}", soft_wrap=True)
         return 130
     finally:

@@ -128,8 +128,8 @@ class Places:
             url = sqlalchemy.make_url(self.storage)
         except sqlalchemy.exc.ArgumentError:
             raise StudyError(
-                f"storage {self.storage!r} is no URL of a database; required: such as sqlite:///study.db or "
-                "postgresql://USER:PASSWORD@HOST/DATABASE"
+                f"storage {_masked(self.storage)!r} is no URL of a database; required: such as "
+                "sqlite:///study.db or postgresql://USER:PASSWORD@HOST/DATABASE"
             ) from None
         if url.get_backend_name() != "sqlite":
             return None
@@ -167,6 +167,11 @@ class Patience:
     def restore(self) -> None:
         """Note a success."""
         self._since = None
+
+
+def _masked(text: str) -> str:
+    """Without what may be a password, of a text that is no URL."""
+    return re.sub(r":[^:@/]+@", ":***@", text)
 
 
 def open_storage(places: Places, *, create: bool = False, patience: Patience | None = None) -> RDBStorage:

@@ -17,7 +17,14 @@ from optuna.study import Study
 from search.recovery import FINISHED
 from search.storage import Places, StudyError, make_folder
 
-__all__ = ["artifact_store", "artifacts_of", "artifacts_url", "keep_artifacts", "stores_together"]
+__all__ = [
+    "artifact_store",
+    "artifacts_of",
+    "artifacts_url",
+    "keep_artifacts",
+    "later_store",
+    "stores_together",
+]
 
 ARTIFACTS = "artifacts"
 """User attribute of a study whose artifacts don't lie in its own folder."""
@@ -84,6 +91,11 @@ def keep_artifacts(study: Study, place: str | None) -> None:
 def artifacts_of(study: Study, places: Places) -> str:
     """Where the study's artifacts lie: as `keep_artifacts` noted, or below the study's folder."""
     return str(study.user_attrs.get(ARTIFACTS, places.artifacts))
+
+
+def later_store(url: str) -> ArtifactStore:
+    """The store at a place, looked for whenever something is written: one that is away may come back."""
+    return _Together((), url)
 
 
 def stores_together(urls: Sequence[str], told: Callable[[str], None] | None = None) -> ArtifactStore | None:
@@ -165,6 +177,6 @@ def _client(url: str, bucket: str) -> Any:
         # Whoever may write objects need not be allowed to look at the bucket.
         if error.response["Error"]["Code"] != "403":
             raise StudyError(f"artifacts {url}: the bucket can't be used ({error})") from None
-    except BotoCoreError as error:
+    except (BotoCoreError, ValueError) as error:  # an endpoint that is no address is a ValueError
         raise StudyError(f"artifacts {url}: the store can't be reached ({error})") from None
     return client

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -31,7 +30,6 @@ __all__ = [
     "Places",
     "StudyError",
     "create_study",
-    "describe",
     "find_settings",
     "finished_trials",
     "load_study",
@@ -211,11 +209,3 @@ def settings_of(study: Study) -> StudySettings:
 def finished_trials(study: Study) -> list[FrozenTrial]:
     """The trials that count towards the total, in order."""
     return study.get_trials(deepcopy=False, states=FINISHED)
-
-
-def describe(trials: Iterable[FrozenTrial]) -> dict[str, int]:
-    """How many trials are in each state, by name."""
-    counts = dict.fromkeys(("complete", "pruned", "running", "waiting", "fail"), 0)
-    for trial in trials:
-        counts[trial.state.name.lower()] += 1
-    return counts

@@ -16,10 +16,7 @@ from search.recovery import INTERRUPTED
 from search.settings import StudySettings
 from search.study import settings_of
 
-__all__ = ["OUTCOMES", "StudyTable", "words_of"]
-
-OUTCOMES = ("complete", "pruned", "over a limit", "duplicate", "failed", "running", "waiting")
-"""How a trial ended. Only `complete`, `pruned`, `failed` and `running` trials were trained."""
+__all__ = ["StudyTable", "words_of"]
 
 _COLUMNS: dict[str, Any] = {
     "outcome": object,
@@ -46,7 +43,8 @@ class StudyTable:
     Attributes:
         name: of the study.
         settings: it was made with.
-        rows: one row a trial, by number. `outcome` is one of `OUTCOMES`; `accuracy` the last reported one,
+        rows: one row a trial, by number. `outcome` is `complete`, `pruned`, `failed` or `running`, or, where
+            nothing was trained, `over a limit`, `duplicate` or `waiting`; `accuracy` the last reported one,
             0–1; `epochs` reported and `trained` epochs differ for a trial that went on from a checkpoint;
             `seconds` passed from its start to its end; `network` is what it was enqueued as, or None. A
             trial whose worker died has no `ended` and no `seconds`: it was told failed when the next run

@@ -107,7 +107,7 @@ def _work(task: WorkerTask, stop: threading.Event) -> None:
     import torch
 
     from search.objective import Objective
-    from search.stores import artifact_store, artifacts_of
+    from search.stores import artifacts_of, later_store
     from zoo.data import load_dataset
     from zoo.training.device import pick_device
 
@@ -127,7 +127,7 @@ def _work(task: WorkerTask, stop: threading.Event) -> None:
         total=task.total,
         device=device,
         checkpoints=task.places.checkpoints,
-        artifacts=artifact_store(artifacts_of(study, task.places)),
+        artifacts=later_store(artifacts_of(study, task.places)),
         deadline=task.deadline,
         should_stop=stop.is_set,
     )

@@ -22,7 +22,14 @@ from PIL import Image
 
 from search.artifacts import upload_trial
 from search.storage import Places, StudyError, open_storage, quiet_optuna
-from search.stores import artifact_store, artifacts_of, artifacts_url, keep_artifacts, stores_together
+from search.stores import (
+    artifact_store,
+    artifacts_of,
+    artifacts_url,
+    keep_artifacts,
+    later_store,
+    stores_together,
+)
 from tests.search.synthetic import synthetic_study
 from zoo.data.emotions import EMOTIONS
 
@@ -266,3 +273,20 @@ def _metrics() -> dict[str, Any]:
     labels = np.arange(35) % len(EMOTIONS)
     logits = np.random.default_rng(0).normal(size=(35, len(EMOTIONS))).astype(np.float32)
     return measure(logits, labels, EMOTIONS)
+
+
+def test_a_store_that_is_away_is_no_reason_not_to_begin(tmp_path: Path) -> None:
+    store = later_store(str(tmp_path / "made"))
+    store.write("a", io.BytesIO(b"one"))
+    assert (tmp_path / "made" / "a").read_bytes() == b"one"
+    (tmp_path / "file").touch()
+    later = later_store(str(tmp_path / "file" / "below"))
+    with pytest.raises(StudyError, match="below"):
+        later.write("a", io.BytesIO(b"one"))
+
+
+def test_an_endpoint_that_is_no_address_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "minio:9000")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    with pytest.raises(StudyError, match="can't be reached .*minio:9000"):
+        artifact_store("s3://pictures")

@@ -159,6 +159,17 @@ def test_a_missing_study_lists_those_that_exist(home: Path) -> None:
         main(["nosuch", "--storage", "sqlite:///studies/faces/study.db"])
 
 
+def test_an_address_may_be_of_the_newer_kind(home: Path) -> None:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        pytest.skip("this machine has no ::1")
+    _make("s")
+    with _served("s", "--host", "::1") as address:
+        assert address.startswith("http://[::1]:") and b"Optuna" in _get(address, "/dashboard")
+
+
 def test_a_port_in_use_is_named(home: Path) -> None:
     _make("faces")
     with socket.socket() as taken:

@@ -9,10 +9,13 @@ import signal
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import SimpleNamespace
 
+import joblib
 import psutil
 import pytest
 
+from search import processes
 from search.child import guard
 from search.processes import Crew, plan_devices, plan_workers
 from search.storage import StudyError
@@ -128,8 +131,7 @@ def test_without_a_connection_the_reason_is_printed(capsys: pytest.CaptureFixtur
 
 @pytest.mark.parametrize(("workers", "number"), [("1", 1), ("3", 3), ("auto", None)])
 def test_workers_are_planned(workers: str, number: int | None) -> None:
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    assert plan_workers(workers, "cpu") == (number or usable)
+    assert plan_workers(workers, "cpu") == (number or joblib.cpu_count())
 
 
 @pytest.mark.parametrize("workers", ["0", "-1", "two", "", "1.5"])
@@ -141,9 +143,20 @@ def test_other_numbers_of_workers_are_refused(workers: str) -> None:
 def test_cores_are_shared_out_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    monkeypatch.setattr(processes.psutil, "virtual_memory", lambda: SimpleNamespace(available=1e12))
     assert plan_devices("cpu", 3) == [("cpu", 2)] * 3
     assert plan_devices("cpu", 20) == [("cpu", 1)] * 20
     assert plan_workers("auto", "cpu") == 8
+
+
+@pytest.mark.parametrize(("gigabytes", "workers"), [(0.5, 1), (5.0, 4), (100.0, 8)])
+def test_there_are_no_more_workers_than_fit_in_memory(
+    gigabytes: float, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "_cores", lambda: 8)
+    free = SimpleNamespace(available=int(gigabytes * 1e9))
+    monkeypatch.setattr(processes.psutil, "virtual_memory", lambda: free)
+    assert plan_workers("auto", "cpu") == workers
 
 
 def test_gpus_are_shared_out_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:

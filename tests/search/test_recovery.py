@@ -6,17 +6,18 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import optuna
+import psutil
 import pytest
 import sqlalchemy
 from optuna.trial import FrozenTrial, TrialState
 
+from search import recovery
 from search.recovery import (
     CONTINUES,
     CRASHES,
@@ -89,7 +90,7 @@ def test_a_dead_workers_trial_is_queued_with_its_parameters_and_nothing_else(stu
 
 def test_a_process_that_is_dead_but_not_yet_reaped_is_dead(study: optuna.Study) -> None:
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
-    begin(study, worker=identity(pid=child.pid, started=time.time()))
+    begin(study, worker=identity(pid=child.pid, began=recovery._began(psutil.Process(child.pid))))
     assert not reclaim(study, study.get_trials())
     os.kill(child.pid, signal.SIGKILL)
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
@@ -101,7 +102,8 @@ def test_a_process_that_is_dead_but_not_yet_reaped_is_dead(study: optuna.Study) 
     ("changes", "dead"),
     [
         ({}, False),
-        ({"started": time.time() - 86400}, True),  # another process has its number now
+        ({"began": -86400.0}, True),  # another process has its number now
+        ({"boot": "an earlier one"}, True),
         ({"host": "elsewhere", "pid": 2**22 + 1}, False),
         ({"space": "another container's", "pid": 2**22 + 1}, False),
         ({"pid": 2**22 + 1}, True),
@@ -113,6 +115,15 @@ def test_only_the_dead_of_this_machine_are_reclaimed(
     begin(study, worker=identity(**changes))
     assert reclaim(study, study.get_trials()) == dead
     assert states(study) == (["FAIL", "WAITING"] if dead else ["RUNNING"])
+
+
+@pytest.mark.skipif(not psutil.LINUX, reason="elsewhere a process keeps the time at which it began")
+def test_a_clock_that_is_set_kills_nobody(study: optuna.Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin(study, worker=worker_identity())
+    boot, create_time = psutil.boot_time(), psutil.Process.create_time
+    monkeypatch.setattr(psutil, "boot_time", lambda: boot + 3600)
+    monkeypatch.setattr(psutil.Process, "create_time", lambda process: create_time(process) + 3600)
+    assert not reclaim(study, study.get_trials())
 
 
 def test_a_trial_that_never_named_its_worker_is_dead_after_a_while(study: optuna.Study) -> None:
@@ -212,13 +223,24 @@ def test_checkpoints_that_nobody_goes_on_from_are_removed(study: optuna.Study, t
     begin(study, **{PROPOSAL: "b" * 16})
     study.tell(begin(study, **{PROPOSAL: "c" * 16}), 0.5)
     give_up(begin(study, **{PROPOSAL: "d" * 16}), "interrupted")
+    # A checkpoint of a trial that isn't known, e, is that of another study.
     for name in (*(letter * 16 + ".pt" for letter in "abcde"), "export.pt", "old.pt.1.tmp", "new.pt.2.tmp"):
         (tmp_path / name).touch()
     os.utime(tmp_path / "old.pt.1.tmp", (0, 0))
     assert states(study) == ["FAIL", "RUNNING", "RUNNING", "COMPLETE", "FAIL", "WAITING"]
     remove_orphans(study, tmp_path)
     left = {path.name for path in tmp_path.iterdir()} - {"study.db"}
-    assert left == {"a" * 16 + ".pt", "b" * 16 + ".pt", "d" * 16 + ".pt", "export.pt", "new.pt.2.tmp"}
+    assert left == {*(letter * 16 + ".pt" for letter in "abde"), "export.pt", "new.pt.2.tmp"}
+
+
+def test_a_checkpoint_outlives_continuations_that_never_proposed(study: optuna.Study, tmp_path: Path) -> None:
+    (tmp_path / ("a" * 16 + ".pt")).touch()
+    give_up(begin(study, **{PROPOSAL: "a" * 16}), "interrupted")
+    for number in (1, 2):
+        give_up(study.ask(), "interrupted")
+        assert frozen(study, number + 1).user_attrs[CONTINUES] == number
+    remove_orphans(study, tmp_path)
+    assert list(tmp_path.glob("*.pt"))
 
 
 def test_stale_trials_of_other_machines_are_queued_again(study: optuna.Study, tmp_path: Path) -> None:

@@ -127,6 +127,19 @@ def test_effect_of_a_number_compares_its_ends_even_if_most_trials_have_one_value
     assert medians["at least 0.5"] == pytest.approx(accuracy.nlargest(10).median())
 
 
+def test_effects_name_values_that_were_sampled(table: StudyTable) -> None:
+    params = table.params.copy()
+    accuracy = sampled(table, Basis(None, table.complete.accuracy)).accuracy
+    widths = np.array([32, 64, 512, 1024])
+    params.loc[accuracy.index, "head_dropout"] = widths[np.arange(len(accuracy)) % 4]
+    (effect,) = [
+        e
+        for e in effects(dataclasses.replace(table, params=params), Basis(None, accuracy))
+        if e.parameter == "head_dropout"
+    ]
+    assert list(effect.medians) == ["at most 64", "at least 512"]
+
+
 def test_starting_points_are_no_evidence_of_an_effect() -> None:
     study = synthetic_study(40, kinds=(*("enqueued",) * 12, *("complete",) * 28))
     table = StudyTable.of(study)
@@ -299,6 +312,9 @@ def test_of_equally_accurate_trials_the_cheaper_is_best_and_then_the_earlier() -
     assert table.best is not None and table.best.number == 2
     told = "\n".join(findings(table))
     assert "The best is trial 2" in told and "The best came as number 3 of 4" in told
+    rows = rows.assign(accuracy=[0.4, 0.45, 0.5, 0.3])
+    told = "\n".join(findings(dataclasses.replace(table, rows=rows)))
+    assert "the second half of the study improved on the first by 5.0 points" in told
 
 
 @pytest.mark.parametrize("kind", ["failed", "died"])
@@ -464,7 +480,10 @@ def test_summary_names_the_best_its_origin_and_the_next_commands() -> None:
     assert "secret" not in text
     assert data_options(None, None) == ""
     after = next_commands(StudyTable.of(study), places, data, [Path("models/a"), Path("models/b")])
-    assert after[2:] == [f"python -m zoo.evaluate models/a {given}", "python -m demo"]
+    tried = [f"python -m zoo.evaluate models/a {given}", "python -m zoo.predict models/a photograph.jpg"]
+    assert after[2:] == [*tried, "python -m demo"]
+    elsewhere = next_commands(StudyTable.of(study), places, data, [Path("my out/a")])
+    assert elsewhere[-1] == "python -m demo --models 'my out'"
 
 
 def test_page_has_a_note_and_small_plots() -> None:

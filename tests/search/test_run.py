@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -19,6 +20,7 @@ import psutil
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
+from search import run
 from search.recovery import FINISHED, reason_of
 from search.run import _parser, _search_and_export
 from search.storage import Places
@@ -27,6 +29,7 @@ from tests.search.faces import await_trial, command, read_trials, start, write_f
 from tests.search.synthetic import settings, synthetic_trial
 from zoo.data import make_split
 from zoo.data.drawn import draw_face, drawn_dataset
+from zoo.errors import ZooError
 
 STORAGE = "studies/s/study.db"
 QUICK = ["--max-macs", "10M", "--workers", "1", "--study", "s", "--device", "cpu"]
@@ -211,3 +214,30 @@ def test_a_run_with_a_deadline_ends_within_it(data: Path, tmp_path: Path) -> Non
     assert status == 0, errors
     assert time.monotonic() - started < 60
     assert list((tmp_path / "models").iterdir()), errors
+
+
+def test_a_password_is_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "_search_and_export", stop)
+    monkeypatch.setattr("search.study.find_settings", lambda places: None)
+    for given in (["--storage", "postgresql://me:secret@db/x"], ["--storage=postgresql://me:secret@db/x"]):
+        assert run.main([*given, "--export", "0"]) == 130
+        told = capsys.readouterr().err
+        assert "me:***@db/x" in told and "secret" not in told
+
+
+def test_a_refused_command_leaves_the_storage_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = Path("studies/fer2013-30m/study.db")
+    path.parent.mkdir(parents=True)
+    shutil.copy(Path(run.__file__).parents[1] / path, path)
+    before = path.read_bytes()
+    with pytest.raises(ZooError):
+        run.main(["--study", "fer2013-30m", "--epochs", "3"])
+    assert path.read_bytes()[18:20] == before[18:20] == b"\x01\x01"  # no write-ahead log

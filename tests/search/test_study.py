@@ -30,7 +30,6 @@ from search.study import (
     SPLIT,
     StudyError,
     create_study,
-    describe,
     finished_trials,
     load_study,
     quiet_optuna,
@@ -71,7 +70,6 @@ def test_a_new_study_begins_with_its_starting_points(split: Split) -> None:
     expected = starting_points(split)
     queued = [(t.system_attrs["fixed_params"], t.user_attrs) for t in study.get_trials()]
     assert queued == expected and len(queued) > 2
-    assert describe(study.get_trials())["waiting"] == len(queued)
     assert settings_of(study) == settings()
     assert Path("studies/s/study.db").is_file()
 
@@ -150,7 +148,7 @@ def test_resuming_queues_the_trials_of_dead_workers(split: Split) -> None:
     study = make(split)
     trial = study.ask()
     trial.suggest_float("x", 0, 1)
-    trial.set_user_attr(WORKER, {"host": socket.gethostname(), "pid": 2**22 + 1, "started": 0.0})
+    trial.set_user_attr(WORKER, {"host": socket.gethostname(), "pid": 2**22 + 1, "began": 0.0})
     trial.set_user_attr(PROPOSAL, "a" * 16)
     checkpoints = Places.of("s").checkpoints
     checkpoints.mkdir()
@@ -199,6 +197,7 @@ def test_other_names_make_a_study(name: str, split: Split) -> None:
     ("url", "message"),
     [
         ("nonsense", "is no URL of a database"),
+        ("postgresql//me:secret@host/db", r"'postgresql//me:\*\*\*@host/db' is no URL of a database"),
         ("sqlite://", "is in memory"),
         ("sqlite:///:memory:", "is in memory"),
     ],
