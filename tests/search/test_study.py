@@ -152,8 +152,7 @@ def test_resuming_queues_the_trials_of_dead_workers(split: Split) -> None:
     trial.set_user_attr(PROPOSAL, "a" * 16)
     checkpoints = Places.of("s").checkpoints
     checkpoints.mkdir()
-    for letter in "a":
-        (checkpoints / f"{letter * 16}.pt").touch()
+    (checkpoints / ("a" * 16 + ".pt")).touch()
     resumed = make(split)
     assert [t.state for t in resumed.get_trials()][0] == TrialState.FAIL
     assert resumed.get_trials()[-1].user_attrs == {
