@@ -179,15 +179,15 @@ class Trainer:
     def seconds_left(self, epochs: int | None = None) -> float:
         """What a schedule will still take, by the last three epochs of each resolution.
 
-        A resolution without an epoch so far is reckoned by its pixels, which is too much where other things
-        take time, too. Without any epoch, 0.
+        A resolution without an epoch so far is reckoned by its pixels: from two others by the line through
+        their times, as other things take time, too, and from one in proportion. Without any epoch, 0.
 
         Args:
             epochs: of the schedule in all; None takes those that are planned.
         """
         recipe = self.recipe if epochs is None else dataclasses.replace(self.recipe, epochs=epochs)
         return sum(
-            self.epoch_seconds(resolution(recipe, number))
+            self.epoch_seconds(self.resolution(number, recipe))
             for number in range(len(self.history), recipe.epochs)
         )
 
@@ -195,10 +195,27 @@ class Trainer:
         """What an epoch on faces of so many pixels a side will take, see `seconds_left`."""
         if not self.history:
             return 0.0
-        seen = {result.resolution for result in self.history}
-        known = max((other for other in seen if other <= size), default=min(seen))
-        seconds = [result.seconds for result in self.history if result.resolution == known][-3:]
-        return sum(seconds) / len(seconds) * (size / known) ** 2
+        last: dict[int, list[float]] = {}
+        for result in self.history:
+            last.setdefault(result.resolution, []).append(result.seconds)
+        known = {seen: sum(seconds[-3:]) / len(seconds[-3:]) for seen, seconds in sorted(last.items())}
+        if size in known:
+            return known[size]
+        smaller = [seen for seen in known if seen < size]
+        if len(smaller) < 2:
+            near = smaller[0] if smaller else min(known)
+            return known[near] * (size / near) ** 2
+        first, second = smaller[-2:]
+        slope = max(0.0, (known[second] - known[first]) / (second**2 - first**2))
+        return known[second] + slope * (size**2 - second**2)
+
+    def resolution(self, number: int, recipe: Recipe | None = None) -> int:
+        """Pixels a side of the faces of an epoch to come, counted from 0.
+
+        They don't grow smaller again when the schedule is planned anew.
+        """
+        so_far = self.history[-1].resolution if self.history else 0
+        return max(so_far, resolution(recipe or self.recipe, number))
 
     def plan(self, epochs: int) -> None:
         """Train so many epochs in all, and let the schedule come to its end with them.
@@ -225,6 +242,7 @@ class Trainer:
         while len(self.history) < self.recipe.epochs and not self._stopped_early():
             started = time.perf_counter()
             number = len(self.history)
+            size = self.resolution(number)
             rate, train_loss, train_accuracy, cut = self._train(number, on_step)
             if not math.isfinite(train_loss):
                 raise DivergedError(f"the training loss is {train_loss} in epoch {number + 1}")
@@ -241,7 +259,7 @@ class Trainer:
                 accuracy=metrics["accuracy"],
                 macro_f1=metrics["macro_f1"],
                 seconds=time.perf_counter() - started,
-                resolution=resolution(self.recipe, number),
+                resolution=size,
             )
             self.history.append(result)
             self._plateau.update(result.loss)
@@ -295,7 +313,7 @@ class Trainer:
         """One epoch: its last learning rate, mean loss, accuracy, was it cut. Waits for the device once."""
         recipe = self.recipe
         self.network.train()
-        size = resolution(recipe, number)
+        size = self.resolution(number)
         forward = self._forward(size)
         torch.manual_seed((recipe.seed * 1_000_003 + number) % (1 << 62))
         loss_sum = torch.zeros((), device=self.device)

@@ -18,7 +18,7 @@ from zoo.training.device import is_out_of_memory
 from zoo.training.fit import save_trained
 from zoo.training.loop import EpochResult, Trainer
 from zoo.training.pretrained import Start
-from zoo.training.recipe import Recipe, resolution
+from zoo.training.recipe import Recipe
 
 __all__ = ["plain_errors", "train_and_save"]
 
@@ -128,7 +128,7 @@ class _Clock:
         """Plan for the epochs that fit, at most `most`; an epoch begins."""
         now = self._begun = time.monotonic()
         # Faces that are measured have full size.
-        self._enlarged = (FACE_SIZE / resolution(trainer.recipe, len(trainer.history))) ** 2
+        self._enlarged = (FACE_SIZE / trainer.resolution(len(trainer.history))) ** 2
         if self._deadline is None or not trainer.history:
             return
         saving = self._SAVING_SECONDS + self._SAVING_EPOCHS * trainer.epoch_seconds()

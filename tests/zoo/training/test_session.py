@@ -214,8 +214,10 @@ def test_larger_faces_are_reckoned_with(monkeypatch: pytest.MonkeyPatch) -> None
     assert trainer.epoch_seconds() == pytest.approx(36.0)
     assert trainer.seconds_left() == pytest.approx(2 * 16.0 + 2 * 25.0 + 4 * 36.0)
     trainer.history.append(EpochResult(3, 0.1, 1.0, 0.5, 1.0, 0.5, 0.5, 12.0, 32))
-    assert trainer.seconds_left() == pytest.approx(12.0 + 2 * 18.75 + 4 * 27.0)
-    guard = session._Clock(4.0 + 0.4 * 27.0 + 12.0 + 2 * 18.75 + 4 * 27.0 + 0.1, 10)
+    a_pixel = (12.0 - 9.0) / (32**2 - 24**2)
+    larger, largest = 12.0 + a_pixel * (40**2 - 32**2), 12.0 + a_pixel * (48**2 - 32**2)
+    assert trainer.seconds_left() == pytest.approx(12.0 + 2 * larger + 4 * largest)
+    guard = session._Clock(4.0 + 0.4 * largest + 12.0 + 2 * larger + 4 * largest + 0.1, 10)
     guard.plan(trainer)
     assert trainer.recipe.epochs == 10
     clock.now = 0.2
@@ -223,6 +225,10 @@ def test_larger_faces_are_reckoned_with(monkeypatch: pytest.MonkeyPatch) -> None
     assert trainer.recipe.epochs == 9
     clock.now = 10.2
     assert guard._enlarged == pytest.approx(2.25)
+    trainer.plan(1000)
+    assert trainer.resolution(3) == 32, "faces don't grow smaller again"
+    trainer.history.append(EpochResult(4, 0.1, 1.0, 0.5, 1.0, 0.5, 0.5, 20.0, 48))
+    assert trainer.seconds_left() == pytest.approx(996 * 20.0)
 
 
 def test_an_epoch_is_cut_while_there_is_time_to_save(monkeypatch: pytest.MonkeyPatch) -> None:
