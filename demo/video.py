@@ -300,7 +300,8 @@ def batch_csv(read: Sequence[_Read]) -> str:
     classes = next((tuple(entry.readings[0].probabilities) for entry in read if entry.readings), ())
     rows: list[tuple[object, ...]] = []
     for entry in read:
-        rows += [(entry.name, reading.number, *_cells(reading), "") for reading in entry.readings]
+        for reading in entry.readings:
+            rows.append((entry.name, reading.number, *_cells(reading), "unsure" if reading.unsure else ""))
         if not entry.readings:
             blank = ("",) * (len(_HEADINGS) + len(classes))
             rows.append((entry.name, 0, *blank, entry.error or "no face"))
