@@ -372,9 +372,9 @@ def test_only_what_was_uploaded_is_read(site: Site, tmp_path: Path) -> None:
         app._frame(ImageData(path=str(tmp_path / "private.png")))
 
 
-@pytest.mark.parametrize(
-    ("path", "body"),
-    [
+def test_what_nobody_needs_is_closed(site: Site) -> None:
+    """What goes past the queue, keeps files, or fetches what lies elsewhere."""
+    for path, body in (
         ("run/recognise", b'{"data": [null, ""]}'),
         ("run/film", b'{"data": [null, ""]}'),
         ("process_recording", b"{}"),
@@ -382,15 +382,12 @@ def test_only_what_was_uploaded_is_read(site: Site, tmp_path: Path) -> None:
         ("component_server/", b"{}"),
         ("file=https://pictures.example/face.png", None),
         ("file=http://127.0.0.1:9/face.png", None),
-    ],
-)
-def test_what_nobody_needs_is_closed(site: Site, path: str, body: bytes | None) -> None:
-    """What goes past the queue, keeps files, or fetches what lies elsewhere."""
-    request = urllib.request.Request(f"{site.address}/{path}", body, {"Content-Type": "application/json"})
-    with pytest.raises(urllib.error.HTTPError) as refusal:
-        urllib.request.urlopen(request)
-    assert refusal.value.code == 404
-    refusal.value.close()
+    ):
+        request = urllib.request.Request(f"{site.address}/{path}", body, {"Content-Type": "application/json"})
+        with pytest.raises(urllib.error.HTTPError) as refusal:
+            urllib.request.urlopen(request)
+        assert refusal.value.code == 404, path
+        refusal.value.close()
 
 
 def test_a_large_request_is_refused(
