@@ -14,6 +14,8 @@ from zoo.output import moved_into_place
 
 __all__ = ["save_distances", "save_roc"]
 
+_NAME = 40  # characters of a name that are shown, the last ones
+
 
 def save_roc(path: Path, scores: Mapping[str, np.ndarray], same: np.ndarray) -> None:
     """Draw one ROC curve for each way of scoring.
@@ -26,7 +28,10 @@ def save_roc(path: Path, scores: Mapping[str, np.ndarray], same: np.ndarray) -> 
     axes = figure.add_subplot()
     for name, values in scores.items():
         wrong, right, _ = roc_curve(same, values)
-        axes.plot(wrong, right, label=f"{name} (AUC {roc_auc_score(same, values):.3f})", linewidth=1.6)
+        short = (
+            name if len(name) <= _NAME else f"…{name[-_NAME:]}"
+        )  # a legend as wide as a path leaves no room
+        axes.plot(wrong, right, label=f"{short} (AUC {roc_auc_score(same, values):.3f})", linewidth=1.6)
     axes.plot((0, 1), (0, 1), color="0.6", linestyle=":", label="chance")
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     axes.set(xlabel="different pairs called same", ylabel="same pairs called same")

@@ -14,6 +14,7 @@ from PIL import Image
 
 from zoo.training.confusion import confusion_picture
 from zoo.training.evaluate import measure
+from zoo.training.pair_pictures import save_roc
 from zoo.training.pictures import BLUES, learning_curves, learning_curves_in_frame, reliability_diagram
 
 HISTORY = [
@@ -127,3 +128,10 @@ def test_threads_draw_at_once_what_one_draws_alone(tmp_path: Path) -> None:
 def test_pyplot_is_never_imported() -> None:
     code = "import sys, zoo.training.pictures; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_long_name_leaves_room_for_the_curves(tmp_path: Path) -> None:
+    same = np.arange(40) % 2 == 0
+    scores = {f"/{'a/' * 100}{name} (baseline)": same + np.linspace(0, 1, 40) for name in ("one", "two")}
+    save_roc(tmp_path / "roc.png", scores, same)  # matplotlib warns of axes without a size, which fails
+    assert (tmp_path / "roc.png").is_file()
