@@ -73,8 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     out = options.out or Path("models") / label
     require_free(out, resuming=True)
     seeds = range(recipe.seed, recipe.seed + options.repeats)
-    for seed in seeds:
-        dataclasses.replace(recipe, seed=seed)  # refuses an impossible one before the data are read
+    recipes = [dataclasses.replace(recipe, seed=seed) for seed in seeds]
     folders = [out] if len(seeds) == 1 else [out.with_name(f"{out.name}-seed{seed}") for seed in seeds]
     for folder in folders:
         require_free(folder, resuming=options.resume)
@@ -91,8 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if size != recipe.batch_size and not chosen and (kind == "fine_tuning" or (kind == "best" and not own)):
         steps = f"{len(split.train):,} faces are few: batches of {size} instead of {recipe.batch_size}"
         console.print(f"{steps} (--set batch_size=… changes that)", style="yellow", soft_wrap=True)
-        recipe = dataclasses.replace(recipe, batch_size=size)
-    recipes = [dataclasses.replace(recipe, seed=seed) for seed in seeds]
+        recipes = [dataclasses.replace(seeded, batch_size=size) for seeded in recipes]
 
     start = f", begun with the weights of {saved.name}" if saved else ""
     note = f"{label}, {Path(kind).stem} recipe{start}"

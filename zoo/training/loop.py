@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -186,10 +187,9 @@ class Trainer:
             epochs: of the schedule in all; None takes those that are planned.
         """
         recipe = self.recipe if epochs is None else dataclasses.replace(self.recipe, epochs=epochs)
-        return sum(
-            self.epoch_seconds(self.resolution(number, recipe))
-            for number in range(len(self.history), recipe.epochs)
-        )
+        numbers = range(len(self.history), recipe.epochs)
+        sizes = Counter(self.resolution(number, recipe) for number in numbers)
+        return sum(count * self.epoch_seconds(size) for size, count in sizes.items())
 
     def epoch_seconds(self, size: int = FACE_SIZE) -> float:
         """What an epoch on faces of so many pixels a side will take, see `seconds_left`."""

@@ -28,9 +28,8 @@ def save_roc(path: Path, scores: Mapping[str, np.ndarray], same: np.ndarray) -> 
     axes = figure.add_subplot()
     for name, values in scores.items():
         wrong, right, _ = roc_curve(same, values)
-        short = (
-            name if len(name) <= _NAME else f"…{name[-_NAME:]}"
-        )  # a legend as wide as a path leaves no room
+        # A legend as wide as a path would leave the curves no room.
+        short = name if len(name) <= _NAME else f"…{name[-_NAME:]}"
         axes.plot(wrong, right, label=f"{short} (AUC {roc_auc_score(same, values):.3f})", linewidth=1.6)
     axes.plot((0, 1), (0, 1), color="0.6", linestyle=":", label="chance")
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
