@@ -315,7 +315,6 @@ def _data(
     options: argparse.Namespace, published: bool, seed: int, console: Console
 ) -> tuple[PairData, HeldOut]:
     """What to train with, and what is held out."""
-    import numpy as np
 
     from zoo.data.load import load_dataset
     from zoo.data.pairs import make_pairs, make_triplets
@@ -323,8 +322,7 @@ def _data(
     from zoo.training.pair_fit import HeldOut, draw_tasks
 
     if options.fec:
-        none = np.empty(0, dtype=np.int64)
-        return _fec_data(options, seed, console), HeldOut(none, "triplets", seed, _FEC_HELD_OUT)
+        return _fec_data(options, seed, console), HeldOut("triplets", seed, _FEC_HELD_OUT)
     dataset = load_dataset(options.data, ferplus=options.ferplus)
     for sentence in dataset.notes:
         console.print(sentence, style="yellow", soft_wrap=True)
@@ -340,9 +338,8 @@ def _data(
     if options.triplets:
         triplets = make_triplets(dataset, train, count=options.triplets, seed=seed)
     held_out, held_out_triplets = draw_tasks(dataset, held, pairs=4_000, triplets=2_000, seed=seed)
-    return PairData(dataset, train, held_out, pairs, triplets, held_out_triplets), HeldOut(
-        held, *split, parts=parts
-    )
+    data = PairData(dataset, train, held_out, pairs, triplets, held_out_triplets)
+    return data, HeldOut(*split, parts=parts)
 
 
 def _fec_data(options: argparse.Namespace, seed: int, console: Console) -> PairData:

@@ -523,7 +523,7 @@ def test_every_face_of_drawn_parts_has_its_use(kind, usages):
     assert len(np.unique(used)) == len(used) == (count if kind == "official" or not usages else 300)
     made = make_split(dataset, kind=kind, seed=3)
     assert np.array_equal(parts.validation, made.validation)  # which a backbone by zoo.train hasn't seen
-    assert HeldOut(parts.validation, kind, 3, 0.1, parts=parts).drawn == (made.kind, 3)
+    assert HeldOut(kind, 3, 0.1, parts=parts).drawn == (made.kind, 3)
 
 
 def test_the_faces_of_ones_own_folders_train_and_measure(backbone, tmp_path, capsys):

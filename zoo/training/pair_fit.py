@@ -86,13 +86,11 @@ class HeldOut:
     """Training rows that trained nothing here, and how to find them again.
 
     Attributes:
-        rows: int64 (H,); empty with Google's set, of which triplets are held out.
         split, seed, share: see `find`; of Google's set `triplets`, and their seed and share.
         seen: the backbone was trained with these rows before.
         parts: what `find` gave; None of Google's set.
     """
 
-    rows: np.ndarray
     split: str
     seed: int
     share: float
@@ -111,6 +109,11 @@ class HeldOut:
             return parts
         train, held = hold_out(dataset, parts.train, share, seed=seed)
         return replace(parts, train=train, validation=held)
+
+    @property
+    def rows(self) -> np.ndarray:
+        """int64 (H,); empty with Google's set, of which triplets are held out."""
+        return np.empty(0, dtype=np.int64) if self.parts is None else self.parts.validation
 
     @property
     def drawn(self) -> tuple[str, int] | None:
@@ -255,11 +258,10 @@ def save_trained_comparison(
         held_rows = trainer.data.held_out_rows
     described = describe_rows(network, dataset, held_rows, preprocess, device=trainer.device)
     slope, offset = fit_probability(described.scores(pairs), pairs.same)
-    temperature = float(network.temperature) if isinstance(network, EmbeddingNetwork) else 1.0
-    if isinstance(network, EmbeddingNetwork) and trainer.objective.frozen and held.seen:
-        # Faces that the backbone has seen would make it look too sure; it was calibrated on others.
-        temperature = round(float(network.temperature), 4)
-    elif named and described.logits is not None and labelled:
+    temperature = round(float(network.temperature), 4) if isinstance(network, EmbeddingNetwork) else 1.0
+    # Faces that a frozen backbone has seen would make it look too sure; it was calibrated on others.
+    calibrated = trainer.objective.frozen and held.seen and isinstance(network, EmbeddingNetwork)
+    if not calibrated and named and described.logits is not None and labelled:
         temperature = fit_temperature(described.logits[held_rows], dataset.labels[held_rows])
     metrics: dict[str, Any] = {
         "held_out": measure_part(described, pairs, triplets, slope=slope, offset=offset)
