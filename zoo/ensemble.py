@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from zoo.card import Card
     from zoo.data.dataset import FaceDataset
 
-__all__ = ["main", "make_ensemble"]
+__all__ = ["choose_members", "main", "make_ensemble"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,6 +28,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("models", nargs="+", metavar="MODEL", help="name or folder of a saved model")
     parser.add_argument("--flip", action="store_true", help="ask them of each face's mirror image, too")
+    parser.add_argument(
+        "--choose",
+        type=int,
+        metavar="N",
+        help="of the models, take those, at most N, that are most accurate together on the validation faces",
+    )
     parser.add_argument(
         "--out", type=Path, default=Path("models/ensemble"), metavar="FOLDER", help="default: %(default)s"
     )
@@ -41,8 +48,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     dataset = load_dataset(options.data, ferplus=options.ferplus)
     for sentence in dataset.notes:
         stderr().print(sentence, style="yellow", soft_wrap=True)
+    models, origin = options.models, ""
     with stderr().status("measuring"):
-        card = make_ensemble(options.models, dataset, options.out, flip=options.flip)
+        if options.choose is not None:
+            models, combinations = choose_members(models, dataset, most=options.choose, flip=options.flip)
+            origin = f" Chosen out of {combinations:,} combinations of {', '.join(options.models)}."
+        card = make_ensemble(models, dataset, options.out, flip=options.flip, origin=origin)
     figures = card.metrics[card.validation]
     low, high = figures["accuracy_interval"]
     stdout().print(
@@ -53,13 +64,59 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def make_ensemble(models: Sequence[str], dataset: FaceDataset, folder: Path, *, flip: bool) -> Card:
+def choose_members(
+    models: Sequence[str], dataset: FaceDataset, *, most: int, flip: bool
+) -> tuple[list[str], int]:
+    """Try all combinations of some models on the validation faces of the split that they share.
+
+    Args:
+        models, dataset, flip: see `make_ensemble`.
+        most: models in a combination.
+
+    Returns:
+        The combination whose mean probability is most accurate, of several the one of the fewest models; and
+        how many were tried.
+
+    Raises:
+        ConfigError, WeightsError: see `make_ensemble`; `most` is less than an ensemble needs.
+    """
+    import numpy as np
+
+    from zoo.predictor import Predictor
+    from zoo.training.pretrained import shared_split
+
+    least = 1 if flip else 2
+    if not least <= most <= len(models):
+        raise ConfigError(
+            f"at most {most} members; required: {least} at least, and at most the {len(models)} models"
+        )
+    predictors = [Predictor.load(name) for name in models]
+    rows = shared_split([predictor.card for predictor in predictors], dataset).validation
+    faces, labels = dataset.faces[rows], dataset.labels[rows]
+    views = [faces, np.ascontiguousarray(faces[:, :, ::-1])] if flip else [faces]
+    answers = np.stack(
+        [np.mean([predictor.probabilities(view) for view in views], axis=0) for predictor in predictors]
+    )
+    tried = [
+        list(members)
+        for size in range(least, most + 1)
+        for members in itertools.combinations(range(len(models)), size)
+    ]
+    right = [np.count_nonzero(answers[members].sum(axis=0).argmax(axis=1) == labels) for members in tried]
+    return [models[member] for member in tried[int(np.argmax(right))]], len(tried)
+
+
+def make_ensemble(
+    models: Sequence[str], dataset: FaceDataset, folder: Path, *, flip: bool, origin: str = ""
+) -> Card:
     """Measure an ensemble on every part of the split that its members share, and save its card.
 
     Args:
         models: names or folders, each once.
         dataset: what the members were trained on.
         folder: of the ensemble; its name is the ensemble's name.
+        flip: they are asked of each face's mirror image, too.
+        origin: what the card's note adds.
 
     Returns:
         The saved card.
@@ -121,7 +178,8 @@ def make_ensemble(models: Sequence[str], dataset: FaceDataset, folder: Path, *, 
         epoch=0,
         seconds=round(sum(card.seconds for card in cards), 1),
         versions=versions(),
-        note=f"The mean probability of {', '.join(names)}{', of faces and mirror images' if flip else ''}.",
+        note=f"The mean probability of {', '.join(names)}"
+        f"{', of faces and mirror images' if flip else ''}.{origin}",
     )
     card, logits, labels = measured(draft, join_models(members, flip=flip), dataset, split)
     card = save_ensemble(folder, card)

@@ -10,6 +10,7 @@ from typing import Any
 
 from zoo.command import run_command
 from zoo.errors import WeightsError
+from zoo.output import require_writable
 
 __all__ = ["list_networks", "main"]
 
@@ -22,8 +23,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON instead of a table")
     form.add_argument("--markdown", action="store_true", help="print a scoreboard in Markdown")
+    parser.add_argument("--picture", type=Path, metavar="PNG", help="also draw accuracy against cost")
     parser.add_argument("--models", type=Path, metavar="FOLDER", help="also list the saved models in FOLDER")
     options = parser.parse_args(argv)
+    if options.picture:
+        require_writable(options.picture)
 
     from rich.table import Table
 
@@ -32,6 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     networks, troubles = list_networks(options.models)
     for trouble in troubles:
         stderr().print(trouble, style="yellow", soft_wrap=True)
+    if options.picture:
+        from zoo.networks_picture import draw_networks
+
+        draw_networks(networks, options.picture)
     if options.json:
         print(json.dumps(networks, indent=1))
         return 0

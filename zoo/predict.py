@@ -44,20 +44,16 @@ class Row:
 
 def picture_files(sources: Iterable[Path]) -> Iterator[Path]:
     """The files named, and every picture below the folders named, in the order of their names."""
+    from zoo.data.folders import is_hidden
     from zoo.pictures import PICTURE_SUFFIXES
 
     for source in sources:
         if source.is_dir():
             inside = (path for path in source.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
-            shown = (path for path in inside if not _is_hidden(path.relative_to(source)))
+            shown = (path for path in inside if not any(map(is_hidden, path.relative_to(source).parts)))
             yield from sorted(path for path in shown if path.is_file())
         else:
             yield source
-
-
-def _is_hidden(path: Path) -> bool:
-    """Whether it is hidden, or what archivers leave: `._photo.jpg`, `__MACOSX/`."""
-    return any(part.startswith((".", "__")) for part in path.parts)
 
 
 def predict_files(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -465,6 +466,34 @@ def test_an_ensemble_is_saved_and_measured_like_a_model(
     with pytest.raises(ConfigError, match="models/both: a model is there already"):
         ensemble.main(options)
     shutil.rmtree("models/both")
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_the_members_of_an_ensemble_are_chosen_on_validation(flip: bool) -> None:
+    dataset = load_dataset(Path("fer2013.csv"))
+    _copied("tiny1", "again")
+    models = ["again", "tiny0", "tiny1"]
+    chosen, tried = ensemble.choose_members(models, dataset, most=3, flip=flip)
+    accuracy = {}
+    for size in range(1 if flip else 2, 4):
+        for members in itertools.combinations(models, size):
+            folder = Path("models") / f"{'-'.join(members)}-{flip}"
+            accuracy[members] = ensemble.make_ensemble(members, dataset, folder, flip=flip).accuracy
+            shutil.rmtree(folder)
+    assert tried == len(accuracy) == (7 if flip else 4)
+    assert tuple(chosen) == max(accuracy, key=lambda members: (accuracy[members], -len(members)))
+    shutil.rmtree("models/again")
+
+
+def test_an_ensemble_of_chosen_members_says_of_which(tmp_path: Path) -> None:
+    options = ["tiny0", "tiny1", "--flip", "--data", "fer2013.csv", "--out", "models/chosen"]
+    for wrong in ("0", "3"):
+        with pytest.raises(ConfigError, match=f"at most {wrong} members; required: 1 at least, and at most"):
+            ensemble.main([*options, "--choose", wrong])
+    assert ensemble.main([*options, "--choose", "2"]) == 0
+    note = Card.load(Path("models/chosen/card.json")).note
+    assert note.endswith("Chosen out of 3 combinations of tiny0, tiny1.")
+    shutil.rmtree("models/chosen")
 
 
 def test_a_halved_model_is_measured_as_it_is_saved(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,7 @@ from zoo.data.dataset import FACE_SIZE, USAGES, FaceDataset
 from zoo.data.emotions import EMOTIONS
 from zoo.errors import DataError, ImageError
 
-__all__ = ["load_folders", "read_face"]
+__all__ = ["is_hidden", "load_folders", "read_face"]
 
 _FORMAT = 3  # of the cached faces; raise it when pictures are brought to 48×48 in another way
 _SPLIT_FOLDERS = {
@@ -108,13 +108,16 @@ def read_face(path: Path) -> np.ndarray:
         raise DataError(f"{error}; required: a whole picture, or its removal") from error
 
 
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of this name is hidden, or what archivers leave: `._photo.jpg`, `__MACOSX`."""
+    return name.startswith((".", "__"))
+
+
 def _folders_in(folder: Path) -> list[Path]:
     """Sub-folders by name, without hidden ones and those that archivers leave (`__MACOSX`)."""
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; required: a folder of class folders")
-    found = sorted(
-        path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "__"))
-    )
+    found = sorted(path for path in folder.iterdir() if path.is_dir() and not is_hidden(path.name))
     if not found:
         raise DataError(f"{folder}: holds no folders; required: one folder of pictures a class")
     return found
@@ -210,5 +213,5 @@ def _list_pictures(class_folders: dict[int, dict[int, Path]]) -> tuple[list[_Pic
 def _visible(folder: Path) -> Iterator[os.DirEntry[str]]:
     with os.scandir(folder) as entries:
         yield from sorted(
-            (entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name
+            (entry for entry in entries if not is_hidden(entry.name)), key=lambda entry: entry.name
         )

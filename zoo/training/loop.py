@@ -243,7 +243,7 @@ class Trainer:
             started = time.perf_counter()
             number = len(self.history)
             size = self.resolution(number)
-            rate, train_loss, train_accuracy, cut = self._train(number, on_step)
+            rate, train_loss, train_accuracy, cut = self._train(number, size, on_step)
             if not math.isfinite(train_loss):
                 raise DivergedError(f"the training loss is {train_loss} in epoch {number + 1}")
             self._answers = self.logits(self._validation[0])
@@ -308,12 +308,15 @@ class Trainer:
         return torch.cat(parts).cpu().numpy()
 
     def _train(
-        self, number: int, on_step: Callable[[int, int], bool] | None
+        self, number: int, size: int, on_step: Callable[[int, int], bool] | None
     ) -> tuple[float, float, float, bool]:
-        """One epoch: its last learning rate, mean loss, accuracy, was it cut. Waits for the device once."""
+        """One epoch on faces of `size` pixels a side; waits for the device once.
+
+        Returns:
+            Its last learning rate, mean loss, accuracy, and whether it was cut.
+        """
         recipe = self.recipe
         self.network.train()
-        size = self.resolution(number)
         forward = self._forward(size)
         torch.manual_seed((recipe.seed * 1_000_003 + number) % (1 << 62))
         loss_sum = torch.zeros((), device=self.device)

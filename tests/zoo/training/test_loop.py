@@ -310,7 +310,7 @@ def test_training_steps_never_wait_for_the_device(optimizer: str, balance: str) 
         recipe = replace(RECIPE, optimizer=optimizer, balance=balance, mixup=0.2, batch_size=batch_size)
         trainer = _trainer(recipe)
         with _Waits() as counter:
-            trainer._train(0, None)
+            trainer._train(0, 48, None)
         waits.append(counter.count)
     assert waits[0] == waits[1] <= 2  # the epoch's loss and accuracy, read once at its end
 
