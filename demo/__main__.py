@@ -78,7 +78,7 @@ def read_accounts(path: Path) -> list[tuple[str, str]]:
         ConfigError: the file can't be read, a line has no colon, or there is no account.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"--auth-file {path}: cannot be read ({error})") from error
     accounts = []
@@ -148,7 +148,7 @@ def serve(
     comparer = Comparer.load(comparison, extra=models) if comparison else default_comparer(models)
     # A tool is told of a picture by its address; a visitor of the page uploads it.
     shown = write_examples(folder / "examples")
-    blocks = build(library, comparer, shown, largest=max_file_size, fetch=mcp)
+    blocks = build(library, comparer, shown, largest=max_file_size, fetch=mcp, shared=share)
 
     def healthz() -> JSONResponse:
         return JSONResponse({"status": "ok", "models": len(library.entries)})

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urljoin
 
 import gradio as gr
@@ -31,8 +31,10 @@ from fastapi import HTTPException
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from gradio import processing_utils, routes
+from gradio.context import LocalContext, get_blocks_context
 from gradio.data_classes import ListFiles
-from gradio.queueing import Queue
+from gradio.queueing import Event, Queue
+from gradio.server_messages import ProcessCompletedMessage
 from gradio.state_holder import StateHolder
 from gradio.utils import get_upload_folder
 from gradio_client.utils import strip_invalid_filename_characters
@@ -79,6 +81,8 @@ _BODY_BYTES = 32_000_000
 _REDIRECTS = 5
 _FETCH_SECONDS = 30
 _CAMERA = {"video": {"width": {"ideal": 640}, "height": {"ideal": 480}}}
+
+_Step = TypeVar("_Step")
 
 _log = logging.getLogger(__name__)
 
@@ -313,8 +317,9 @@ class _SmallBodies:
                 raise HTTPException(413, f"a request of more than {_BODY_BYTES} bytes")
             return part
 
-        upload = scope["type"] == "http" and scope["path"].endswith("/upload")
-        await self._app(scope, receive if upload else counted, send)
+        # Exactly, as `/gradio_api/call/upload` would be an event of that name.
+        path = scope.get("path", "").removeprefix(scope.get("root_path", "").rstrip("/"))
+        await self._app(scope, receive if path == "/gradio_api/upload" else counted, send)
 
 
 @contextlib.asynccontextmanager
@@ -329,11 +334,12 @@ async def _forgetting(server: Any) -> AsyncIterator[None]:
         while True:
             await asyncio.sleep(_LOOKS_EVERY)
             try:
-                _forget_visits(server.state_holder)
                 blocks = server.get_blocks()
-                kept = _still_needed(blocks._queue).union(
-                    *(part.keep_in_cache for part in blocks.blocks.values())
-                )
+                events = _unfinished(blocks._queue)
+                _forget_visits(server.state_holder, {event.session_hash for event in events})
+                _forget_finished(blocks._queue, server.state_holder)
+                kept = _paths_in([event.data.data for event in events if event.data is not None])
+                kept = kept.union(*(part.keep_in_cache for part in blocks.blocks.values()))
                 real = {os.path.realpath(path) for path in kept}
                 await asyncio.to_thread(_delete_old, Path(get_upload_folder()).resolve(), real)
                 for known in blocks.temp_file_sets:
@@ -348,8 +354,10 @@ async def _forgetting(server: Any) -> AsyncIterator[None]:
         task.cancel()
 
 
-def _forget_visits(visits: StateHolder) -> None:
+def _forget_visits(visits: StateHolder, waiting: set[str]) -> None:
     """Drop the visits that nobody has used for `_KEPT_SECONDS`, and what was shown in the others.
+
+    Those that wait for an answer stay.
 
     Gradio remembers the last input and output of every component, pictures included, to restore a page by a
     link; this page has no such links. Who comes back to a dropped visit gets a new one without noticing.
@@ -357,17 +365,50 @@ def _forget_visits(visits: StateHolder) -> None:
     """
     oldest = datetime.now() - timedelta(seconds=_KEPT_SECONDS)
     for name, used in list(visits.time_last_used.items()):
-        if used < oldest:
+        if used < oldest and name not in waiting:
             _drop_visit(visits, name)
         elif name in visits.session_data:
             visits.session_data[name].config_values.clear()
 
 
-def _still_needed(queue: Queue) -> set[str]:
-    """Paths of what was sent with the events that wait for their turn, or are under way."""
+def _forget_finished(queue: Queue, visits: StateHolder) -> None:
+    """Drop Gradio's empty entry of every visit that is over: a call without a page is a visit of its own."""
+    for name, events in list(queue.pending_event_ids_session.items()):
+        if not events and name not in visits.session_data:
+            queue.pending_event_ids_session.pop(name, None)
+
+
+def _unfinished(queue: Queue) -> list[Event]:
+    """The events that wait for their turn, or are under way."""
     waiting = [part.queue for part in queue.event_queue_per_concurrency_id.values()]
-    events = [event for group in (*waiting, *queue.active_jobs) for event in group or ()]
-    sent: list[Any] = [event.data.data for event in events if event.data is not None]
+    return [event for group in (*waiting, *queue.active_jobs) for event in group or ()]
+
+
+async def _leave_queue(queue: Queue, visit: str, function: int) -> bool:
+    """Let a visit wait for a function no longer; its page hears that the event ended, without an answer.
+
+    Args:
+        visit, function: their identifiers in Gradio.
+
+    Returns:
+        Whether it did.
+    """
+    async with queue.delete_lock:
+        given_up = [
+            event
+            for part in queue.event_queue_per_concurrency_id.values()
+            for event in part.queue
+            if event.session_hash == visit and event.fn._id == function
+        ]
+        for event in given_up:
+            queue.event_queue_per_concurrency_id[event.concurrency_id].queue.remove(event)
+            queue.event_ids_to_events.pop(event._id, None)
+            queue.send_message(event, ProcessCompletedMessage(output={"data": [gr.skip()]}, success=True))
+    return bool(given_up)
+
+
+def _paths_in(sent: list[Any]) -> set[str]:
+    """Paths of the files among what was sent with events."""
     paths = set()
     while sent:
         value = sent.pop()
@@ -411,6 +452,7 @@ def build(
     *,
     largest: str = "20 MB",
     fetch: bool = False,
+    shared: bool = False,
 ) -> gr.Blocks:
     """The whole page and its endpoints; launching it is the caller's.
 
@@ -418,11 +460,12 @@ def build(
         largest: size of a file that may be uploaded, as the page says it; `launch` takes it, too.
         fetch: let Gradio download what an input names by a public address, as it does before any handler is
             asked. It holds for the whole process.
+        shared: what visitors send passes through Gradio's public address.
     """
     page = _Page(library, comparer, examples, largest)
     with gr.Blocks(analytics_enabled=False, title=TITLE) as blocks:
         gr.HTML((ASSETS / "masthead.html").read_text(encoding="utf-8"), elem_id="masthead")
-        with gr.Tabs(elem_id="rooms") as rooms:
+        with gr.Tabs(elem_id="rooms"):
             for name, fill in (
                 ("Photo", _photo_tab),
                 ("Webcam", _webcam_tab),
@@ -432,8 +475,9 @@ def build(
             ):
                 with gr.Tab(name):
                     fill(page)
-        rooms.change(None, js="() => window.leaveCamera()", api_visibility="private")
-        gr.HTML((ASSETS / "footer.html").read_text(encoding="utf-8"), elem_id="foot")
+        way = "pass through Gradio's servers (gradio.live) to" if shared else "stay on"
+        footer = (ASSETS / "footer.html").read_text(encoding="utf-8").replace("{way}", way)
+        gr.HTML(footer, elem_id="foot")
         _endpoints(page)
         _show_times(page, blocks)
     processing_utils.async_ssrf_protected_download = _fetch_within(blocks) if fetch else _fetch_nothing
@@ -542,7 +586,7 @@ class _Turns:
         # By the clock, as a visit that was forgotten counts anew while its former runs may still wait.
         self.latest = max(self.latest + 1, time.time_ns() // 1_000_000)
         self.cancelled = False
-        return message("Waiting", "Others are before you."), self.latest
+        return message("Waiting", "It begins as soon as there is room."), self.latest
 
     def cancel(self) -> Any:
         """What the visitor sees of it at once: a run that waits says nothing by itself until its turn."""
@@ -608,7 +652,9 @@ def _photo_tab(page: _Page) -> None:
         hidden = gr.update(visible=False)
         return words, hidden, gr.update(value=None, visible=False), hidden, None, ""
 
-    def show(source: str | None, first: str, other: str, as_face: bool) -> tuple[Any, ...]:
+    def show(
+        source: str | None, first: str, other: str, *, as_face: bool, before: Photo | None = None
+    ) -> tuple[Any, ...]:
         if source is None:
             return empty(start)
         try:
@@ -616,20 +662,25 @@ def _photo_tab(page: _Page) -> None:
         except ZooError as error:
             return empty(_failed(error))
         menu = face_choices(photo)
+        chosen = {} if before and before.faces == photo.faces else {"value": 0 if menu else None}
         return (
             summary(photo),
             gr.update(visible=not menu),
             gr.update(value=labelled, visible=not as_face),
-            gr.update(choices=menu, value=0 if menu else None, visible=len(menu) > 1),
+            gr.update(choices=menu, visible=len(menu) > 1, **chosen),
             photo,
             "",
         )
 
     def found(source: str | None, first: str, other: str) -> tuple[Any, ...]:
-        return show(source, first, other, False)
+        return show(source, first, other, as_face=False)
 
     def as_face(source: str | None, first: str, other: str) -> tuple[Any, ...]:
-        return show(source, first, other, True)
+        return show(source, first, other, as_face=True)
+
+    def read_anew(source: str | None, first: str, other: str, before: Photo | None) -> tuple[Any, ...]:
+        # The same faces by another network: what was chosen of them stays.
+        return show(source, first, other, as_face=before is not None and before.whole, before=before)
 
     @_told_in_place
     def explained(photo: Photo | None, index: int | None) -> str:
@@ -642,15 +693,21 @@ def _photo_tab(page: _Page) -> None:
         return explain(library, photo, index)
 
     inputs, outputs = [picture, network, second], [words, whole, shown, face, kept, detail]
-    changed = gr.on(
-        [picture.change, network.input, second.input], found, inputs, outputs,
+    changed = picture.change(found, inputs, outputs, api_visibility="private", **_SHORT)
+    pressed = whole.click(as_face, inputs, outputs, api_visibility="private", **_SHORT)
+    turned = gr.on(
+        [network.input, second.input], read_anew, [*inputs, kept], outputs,
         api_visibility="private", **_SHORT,
     )  # fmt: skip
-    pressed = whole.click(as_face, inputs, outputs, api_visibility="private", **_SHORT)
-    for event in (changed, pressed):
+    for event in (changed, pressed, turned):
         event.success(
             explained, [kept, face], detail, api_visibility="private", show_progress="hidden", **_SHORT
         )
+        # Refused by the queue, say; an answer beside another picture would be taken for its.
+        event.failure(
+            lambda: empty(message("That didn't work", "Try it again.", kind="none")), None, outputs,
+            queue=False, api_visibility="private", show_progress="hidden",
+        )  # fmt: skip
     # Unchecked, as a visit that was forgotten in the meantime doesn't know which faces there are.
     face.input(
         turned_to, [kept, face], detail,
@@ -694,9 +751,16 @@ def _webcam_tab(page: _Page) -> None:
     start.click(None, js=f"() => window.startCamera({json.dumps(_CAMERA)})")
     stop.click(
         lambda: ("", message("The camera is off", "Press Start."), None), None, [boxes, panel, view],
-        js="() => window.stopCamera()", api_visibility="private", show_progress="hidden",
-        trigger_mode="multiple",  # else Gradio ignores a press, and its js, while an earlier one is under way
+        api_visibility="private", show_progress="hidden",
+        trigger_mode="multiple",  # else Gradio ignores a press while an earlier one is under way
     )  # fmt: skip
+
+
+@dataclass
+class _Beside:
+    """The pictures that a visitor's page shows in the Compare room; None where nobody knows."""
+
+    paths: tuple[str | None, ...] | None = None
 
 
 def _compare_tab(page: _Page) -> None:
@@ -723,18 +787,25 @@ def _compare_tab(page: _Page) -> None:
         label="Or try these", elem_id="compare-examples",
     )  # fmt: skip
 
-    @_told_in_place
-    def compared(first: str | None, second: str | None, third: str | None) -> str:
-        return comparison_page(compare_pictures(page.comparer, (first, second, third)))
+    # An answer beside other pictures than those that it is about would be taken for theirs.
+    beside = gr.State(_Beside())
 
-    def changed(first: Any, second: Any) -> str:
+    @_told_in_place
+    def verdict(*paths: str | None) -> str:
+        return comparison_page(compare_pictures(page.comparer, paths))
+
+    def compared(first: str | None, second: str | None, third: str | None, there: _Beside) -> Any:
+        answered = verdict(first, second, third)
+        return answered if there.paths in (None, (first, second, third)) else gr.skip()
+
+    def changed(first: Any, second: Any, third: Any, there: _Beside) -> str:
+        there.paths = tuple(file and file["path"] for file in (first, second, third))
         return message("Press Compare", hint) if first and second else start
 
     quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     changes = [picture.change for picture in pictures]
-    # An answer beside other pictures than those that it is about would be taken for theirs.
-    gr.on(changes, changed, pictures[:2], answer, preprocess=False, **quiet, **_LAST)
-    button.click(compared, pictures, answer, api_visibility="private", **_SHORT)
+    gr.on(changes, changed, [*pictures, beside], answer, preprocess=False, **quiet, **_LAST)
+    button.click(compared, [*pictures, beside], answer, api_visibility="private", **_SHORT)
 
 
 def _video_tab(page: _Page) -> None:
@@ -775,13 +846,13 @@ def _video_tab(page: _Page) -> None:
             if count % 8 == 0:
                 yield _progress(latest.progress, f"{latest.watched:.0f} s watched")
         if latest is not None:
-            yield film_page(latest)
+            yield film_page(latest, page.library.predictor(name).card.name)
 
     def read(paths: list[str] | None, name: str) -> Iterator[str]:
         so_far: list[Any] = []
         for total, so_far in read_many(paths, page.library.predictor(name)):
             yield _progress(len(so_far) / total, f"{len(so_far)} of {total} pictures")
-        yield batch_page(so_far)
+        yield batch_page(so_far, page.library.predictor(name).card.name)
 
     _long_work(watch_button, watch_stop, watched, [film, network], film_answer)
     _long_work(read_button, read_stop, read, [files, network], many_answer)
@@ -805,16 +876,29 @@ def _long_work(
     quiet: dict[str, Any] = {
         "api_visibility": "private", "show_progress": "hidden", "trigger_mode": "multiple"
     }  # fmt: skip
-    begun = go.click(lambda own: own.begin(), turns, [answer, number], queue=False, **quiet)
+    blocks = get_blocks_context()
+    assert blocks is not None
+
+    async def begin(own: _Turns, request: gr.Request) -> tuple[str, int]:
+        # A visit has one place to wait in each of these rooms.
+        await _leave_queue(blocks._queue, request.session_hash or "", run["id"])
+        return own.begin()
+
+    async def stop(own: _Turns, request: gr.Request) -> Any:
+        waited = await _leave_queue(blocks._queue, request.session_hash or "", run["id"])
+        word = own.cancel()
+        return message("Cancelled") if waited else word
+
+    begun = go.click(begin, turns, [answer, number], queue=False, **quiet)
     run = begun.then(steps, [*sources, turns, number], answer, **quiet, **_LONG)
     # Refused by the queue, say; Gradio has told why.
     run.failure(lambda: message("That didn't work", "Try it again."), None, answer, queue=False, **quiet)
-    halt.click(lambda own: own.cancel(), turns, answer, queue=False, **quiet)
+    halt.click(stop, turns, answer, queue=False, **quiet)
 
 
 def _progress(share: float, words: str) -> str:
     return (
-        f'<div class="message" role="status"><strong>Working</strong><p>{escape(words)}</p>'
+        f'<div class="message"><strong>Working</strong><p>{escape(words)}</p>'
         f'<progress max="1" value="{share:.3f}" aria-label="{escape(words)}"></progress></div>'
     )
 
@@ -832,6 +916,21 @@ def _models_tab(page: _Page) -> None:
         return board(library, name), model_page(library.entries[name])
 
     chosen.input(turned, chosen, [scores, card], api_visibility="private", show_progress="hidden", **_LAST)
+
+
+def _last_step(steps: Iterator[_Step]) -> _Step:
+    """The last of the steps of a long work, of which there is one at least.
+
+    Raises:
+        ConfigError: who asked for it has left.
+    """
+    blocks, name = LocalContext.blocks.get(None), LocalContext.event_id.get(None)
+    event = blocks._queue.event_ids_to_events.get(name) if blocks and name else None
+    for step in steps:
+        last = step
+        if event is not None and not event.alive:
+            raise ConfigError("nobody waits for the answer any more")
+    return last
 
 
 def _endpoints(page: _Page) -> None:
@@ -861,7 +960,7 @@ def _endpoints(page: _Page) -> None:
         return {"network": predictor.card.name, "faces": answers_to_json(answers)}
 
     @_told
-    def explain_face(picture: str | None, network: str, face: float) -> np.ndarray:
+    def explain_face(picture: str | None, network: str, face: float | None) -> np.ndarray:
         """Draw which parts of a face the answer rests on.
 
         Args:
@@ -871,8 +970,8 @@ def _endpoints(page: _Page) -> None:
         """
         predictor = library.predictor(network)
         answers = recognise(open_picture(picture), predictor)
-        if not 1 <= face <= len(answers):
-            raise ConfigError(f"face {face:.0f} is not there; the picture has {len(answers)}")
+        if face is None or not 1 <= face <= len(answers):
+            raise ConfigError(f"face {face} is not there; the picture has {len(answers)}")
         chosen = answers[int(face) - 1]
         return overlay(chosen.crop, saliency(predictor, chosen.crop, chosen.expression))
 
@@ -896,7 +995,7 @@ def _endpoints(page: _Page) -> None:
             film: a video file.
             network: a name out of `models`; empty for the most accurate single network.
         """
-        *_, seen = watch_film(film, library.predictor(network))
+        seen = _last_step(watch_film(film, library.predictor(network)))
         return {
             "seconds": None if seen.seconds != seen.seconds else round(seen.seconds, 2),
             "watched": round(seen.watched, 2),
@@ -911,7 +1010,7 @@ def _endpoints(page: _Page) -> None:
             files: image files, at most 500.
             network: a name out of `models`; empty for the most accurate single network.
         """
-        *_, (_, done) = read_many(files, library.predictor(network))
+        _, done = _last_step(read_many(files, library.predictor(network)))
         return {"csv": batch_csv(done), "unreadable": [entry.name for entry in done if entry.error]}
 
     def list_models() -> list[dict[str, Any]]:

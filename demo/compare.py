@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from demo.draw import colour_of, data_address
-from demo.markup import message, percent, table
-from demo.recognise import largest, open_picture
+from demo.markup import message, table
+from demo.recognise import largest, open_picture, percent
 from zoo.comparison import Comparer, Comparison
 from zoo.comparison_model import DEFAULT_COMPARISON, available_comparisons
 from zoo.errors import ImageError, WeightsError, ZooError

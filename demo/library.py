@@ -13,7 +13,12 @@ from zoo.errors import WeightsError, ZooError
 from zoo.models import CARD, SHIPPED, available, is_ensemble
 from zoo.predictor import Predictor
 
-__all__ = ["Entry", "Library"]
+__all__ = ["Entry", "Library", "in_figures"]
+
+
+def in_figures(milliseconds: float) -> str:
+    """A time as menus and tables show it: `0.45`, `2.8` or `120`."""
+    return f"{milliseconds:.2g}" if milliseconds < 10 else f"{milliseconds:.0f}"
 
 
 @dataclass
@@ -43,7 +48,7 @@ class Entry:
         """Name, accuracy, number of weights and time, as menus show it."""
         size = self.card.parameters
         number = f"{size / 1e6:.1f} M" if size >= 1e6 else f"{size / 1e3:.0f} k"
-        return f"{self.name} · {self.card.accuracy:.1%} · {number} · {self.milliseconds:.2g} ms"
+        return f"{self.name} · {self.card.accuracy:.1%} · {number} · {in_figures(self.milliseconds)} ms"
 
 
 @dataclass

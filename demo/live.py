@@ -139,10 +139,10 @@ def live_panel(view: LiveView, answers: tuple[Answer, ...]) -> str:
     rate = f"{view.rate:.0f} frames a second" if view.rate else "starting"
     if answers:
         best = max(answers, key=_area)
-        head = message(best.label, rate, kind="unsure" if best.unsure else "good")
+        head = message(best.label, rate, kind="unsure" if best.unsure else "good", announced=False)
         head += bars(best.probabilities, caption="Probabilities, smoothed over time")
     else:
-        head = message("No face in view", rate, kind="none")
+        head = message("No face in view", rate, kind="none", announced=False)
     names = next((seen for _, seen in reversed(view.history) if seen), None)
     if names is None:
         return head

@@ -6,26 +6,28 @@ Every text that comes from a file or a visitor is escaped here.
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 
 import numpy as np
 
 from demo.draw import colour_of, data_address, overlay
-from demo.recognise import Answer
+from demo.recognise import Answer, percent
 
-__all__ = ["answer_card", "bars", "csv_link", "message", "percent", "sentence", "table"]
-
-
-def percent(value: float) -> str:
-    """A share as people read it: 0 to 100% without false precision at the ends."""
-    return "<1%" if 0 < value < 0.01 else f"{value:.0%}"
+__all__ = ["answer_card", "bars", "csv_link", "message", "sentence", "table"]
 
 
-def message(title: str, text: str = "", *, kind: str = "plain") -> str:
-    """A box with a title and a text (plain text both); `kind` is plain, good, unsure or none."""
+def message(title: str, text: str = "", *, kind: str = "plain", announced: bool = True) -> str:
+    """A box with a title and a text, plain text both.
+
+    Args:
+        kind: plain, good, unsure or none.
+        announced: screen readers read it when it changes; not for what changes many times a second.
+    """
     body = f"<p>{escape(text)}</p>" if text else ""
-    return f'<div class="message {escape(kind)}" role="status"><strong>{escape(title)}</strong>{body}</div>'
+    role = ' role="status"' if announced else ""
+    return f'<div class="message {escape(kind)}"{role}><strong>{escape(title)}</strong>{body}</div>'
 
 
 def sentence(answer: Answer) -> tuple[str, str]:
@@ -105,7 +107,8 @@ def table(
 
 
 def _is_number(cell: str) -> bool:
-    return cell[:1].isdigit() or cell[:2] in ("<1", "−")
+    """A number, share or interval, or none; but not a file's name that begins with a date."""
+    return re.fullmatch(r"−|[<>]?\d[\d.,]*(–\d[\d.,]*)?%?( [kMG])?", cell) is not None
 
 
 def csv_link(text: str, name: str) -> str:

@@ -12,6 +12,7 @@ from demo.library import Library
 from demo.markup import answer_card, message, sentence
 from demo.recognise import Answer, answers_of, open_picture, recognise
 from demo.saliency import saliency
+from zoo.faces import MOST_FACES
 
 __all__ = ["Photo", "explain", "face_choices", "look", "summary"]
 
@@ -32,6 +33,11 @@ class Photo:
     def faces(self) -> int:
         """How many there are."""
         return len(self.answers[0])
+
+    @property
+    def whole(self) -> bool:
+        """The whole picture was taken as the face."""
+        return bool(self.answers[0]) and self.answers[0][0].box is None
 
 
 def look(
@@ -72,7 +78,8 @@ def summary(photo: Photo) -> str:
     if len(answers) == 1:
         return message(*sentence(answers[0]), kind="unsure" if answers[0].unsure else "good")
     words = ", ".join(f"{answer.number} {answer.label}" for answer in answers)
-    return message(f"{len(answers)} faces, from left to right", f"{words}.", kind="good")
+    more = f" or more, of which the {MOST_FACES} surest are read" if len(answers) >= MOST_FACES else ""
+    return message(f"{len(answers)} faces{more}, from left to right", f"{words}.", kind="good")
 
 
 def face_choices(photo: Photo) -> list[tuple[str, int]]:

@@ -21,11 +21,19 @@ __all__ = [
     "answers_to_json",
     "largest",
     "open_picture",
+    "percent",
     "recognise",
     "require_kept",
 ]
 
 SMALLEST_PICTURE = 16  # pixels of the shorter side; a face smaller than this shows no expression
+
+
+def percent(value: float) -> str:
+    """A share as people read it: 0 to 100% without false precision at the ends."""
+    if 0 < value < 0.01:
+        return "<1%"
+    return ">99%" if 0.995 <= value < 1 else f"{value:.0%}"
 
 
 @dataclass(frozen=True)
@@ -57,7 +65,7 @@ class Reading:
     @property
     def label(self) -> str:
         """A few words: the expression with its percentage, or that it is unsure."""
-        return f"{'unsure: ' if self.unsure else ''}{self.expression} {self.probability:.0%}"
+        return f"{'unsure: ' if self.unsure else ''}{self.expression} {percent(self.probability)}"
 
 
 @dataclass(frozen=True)

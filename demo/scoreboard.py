@@ -6,7 +6,7 @@ from html import escape
 from typing import Any
 
 from demo.charts import Point, pareto_chart
-from demo.library import Entry, Library
+from demo.library import Entry, Library, in_figures
 from demo.markup import bars, table
 
 __all__ = ["board", "model_page", "models_to_json"]
@@ -31,7 +31,7 @@ def board(library: Library, chosen: str) -> str:
                 f"{score['macro_f1']:.2f}",
                 _amount(entry.card.parameters),
                 _amount(entry.card.macs),
-                f"{entry.milliseconds:.2g}",
+                in_figures(entry.milliseconds),
                 _measured_on(entry).removesuffix(".csv"),
             )
         )

@@ -45,7 +45,7 @@ SETTINGS = {
     "button_primary_background_fill": "*primary_600",
     "button_primary_background_fill_hover": "*primary_700",
     "button_primary_background_fill_dark": "*primary_600",
-    "button_primary_background_fill_hover_dark": "*primary_500",
+    "button_primary_background_fill_hover_dark": "*primary_700",
     "button_primary_text_color": "white",
     "button_secondary_background_fill": "*neutral_100",
     "button_secondary_background_fill_dark": "*neutral_700",

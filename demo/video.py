@@ -20,8 +20,8 @@ import numpy as np
 
 from demo.charts import timeline
 from demo.draw import colour_of, data_address, thumbnail
-from demo.markup import csv_link, message, percent, table
-from demo.recognise import Reading, open_picture, recognise, require_kept
+from demo.markup import csv_link, message, table
+from demo.recognise import Reading, open_picture, percent, recognise, require_kept
 from zoo.errors import ImageError
 from zoo.pictures import MAX_PIXELS
 from zoo.predictor import Predictor
@@ -193,8 +193,8 @@ def _keep_best(film: Film, seconds: float, frame: np.ndarray, readings: tuple[Re
         film._best[first.expression] = _KeyFrame(seconds, first.expression, first.probability, picture)
 
 
-def film_page(film: Film) -> str:
-    """The film's timeline, its key frames, and a link to the answers as CSV."""
+def film_page(film: Film, network: str) -> str:
+    """The film's timeline as a network read it, its key frames, and a link to the answers as CSV."""
     seen = sum(bool(readings) for _, readings in film.moments)
     told = (
         f"A face is in {seen} of {len(film.moments)} frames looked at, {film.watched:.0f} s of {film.name}."
@@ -218,21 +218,21 @@ def film_page(film: Film) -> str:
         f" at {frame.seconds:.1f} s</figcaption></figure>"
         for frame in film.key_frames
     )
-    page = message("The largest face over time", told, kind="good")
+    page = message(f"The largest face over time, by {network}", told, kind="good")
     page += timeline(times, series, label="Probabilities of the largest face over the film", wide=480)
     page += f'<h3>Clearest moments</h3><div class="strip">{strip}</div>' if strip else ""
-    return page + csv_link(film_csv(film), f"{Path(film.name).stem}.csv")
+    return page + csv_link(film_csv(film), f"{Path(film.name).stem}-{network}.csv")
 
 
 def film_csv(film: Film) -> str:
     """One row a face of each frame looked at; face 1 is the largest."""
     classes = next((tuple(readings[0].probabilities) for _, readings in film.moments if readings), ())
     rows = [
-        (f"{seconds:.2f}", number, *_cells(reading))
+        (f"{seconds:.2f}", number, *_cells(reading), _note(reading))
         for seconds, readings in film.moments
         for number, reading in enumerate(readings, start=1)
     ]
-    return _csv_text(("seconds", "face", *_HEADINGS, *classes), rows)
+    return _csv_text(("seconds", "face", *_HEADINGS, *classes, "note"), rows)
 
 
 @dataclass(frozen=True)
@@ -267,11 +267,11 @@ def read_many(paths: Sequence[str | Path] | None, predictor: Predictor) -> Itera
         yield len(paths), read
 
 
-def batch_page(read: Sequence[_Read]) -> str:
-    """A table of the faces, and a link to the answers as CSV."""
+def batch_page(read: Sequence[_Read], network: str) -> str:
+    """A table of the faces as a network read them, and a link to the answers as CSV."""
     faces = sum(len(entry.readings) for entry in read)
     broken = sum(bool(entry.error) for entry in read)
-    title = f"{_count(faces, 'face')} in {_count(len(read), 'picture')}"
+    title = f"{_count(faces, 'face')} in {_count(len(read), 'picture')}, read by {network}"
     told = f"{_count(broken, 'file')} could not be read; the table says why." if broken else ""
     rows: list[tuple[object, ...]] = []
     for entry in read:
@@ -280,15 +280,15 @@ def batch_page(read: Sequence[_Read]) -> str:
         elif not entry.readings:
             rows.append((entry.name, "", "no face", "", ""))
         for reading in entry.readings:
-            sure = "unsure" if reading.unsure else ""
-            rows.append((entry.name, reading.number, reading.expression, percent(reading.probability), sure))
+            share = percent(reading.probability)
+            rows.append((entry.name, reading.number, reading.expression, share, _note(reading)))
     headings = ("file", "face", "expression", "probability", "note")
     caption = "Faces by picture"
     if len(rows) > _ROWS_SHOWN:
         caption += f" (the first {_ROWS_SHOWN} of {len(rows)} rows; the CSV has all)"
     page = message(title, told, kind="unsure" if broken else "good")
     page += table(headings, rows[:_ROWS_SHOWN], caption=caption)
-    return page + csv_link(batch_csv(read), "expressions.csv")
+    return page + csv_link(batch_csv(read), f"expressions-{network}.csv")
 
 
 def _count(number: int, noun: str) -> str:
@@ -301,7 +301,7 @@ def batch_csv(read: Sequence[_Read]) -> str:
     rows: list[tuple[object, ...]] = []
     for entry in read:
         for reading in entry.readings:
-            rows.append((entry.name, reading.number, *_cells(reading), "unsure" if reading.unsure else ""))
+            rows.append((entry.name, reading.number, *_cells(reading), _note(reading)))
         if not entry.readings:
             blank = ("",) * (len(_HEADINGS) + len(classes))
             rows.append((entry.name, 0, *blank, entry.error or "no face"))
@@ -315,6 +315,10 @@ def _cells(reading: Reading) -> tuple[object, ...]:
     box = reading.box or ("",) * 4
     numbers = (f"{value:.4f}" for value in reading.probabilities.values())
     return (*box, reading.expression, f"{reading.probability:.4f}", *numbers)
+
+
+def _note(reading: Reading) -> str:
+    return "unsure" if reading.unsure else ""
 
 
 def _csv_text(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

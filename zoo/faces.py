@@ -19,6 +19,7 @@ from zoo.errors import ImageError, WeightsError
 from zoo.pictures import read_image
 
 __all__ = [
+    "MOST_FACES",
     "Face",
     "crop_face",
     "find_faces",
@@ -41,6 +42,7 @@ _RAISE = 0.014
 # YuNet is made for faces of 10 to 300 pixels. Three sizes of the picture find faces from about 1.2% of its
 # longer side (at the largest size) to those that fill it (at the smallest).
 _DETECTION_SIZES = (320, 800, 1600)
+MOST_FACES = 50  # of a picture, unless asked for more or fewer
 _SMALLEST_SIDE = 160  # YuNet's coarsest map has one cell per 32 pixels; tiny pictures are enlarged to this
 
 _detectors: LifoQueue[cv2.FaceDetectorYN] = LifoQueue()
@@ -67,7 +69,7 @@ class Face:
 def find_faces(
     image: np.ndarray,
     *,
-    limit: int = 50,
+    limit: int = MOST_FACES,
     min_score: float = 0.7,
     sizes: tuple[int, ...] = _DETECTION_SIZES,
 ) -> tuple[Face, ...]:

@@ -1,4 +1,5 @@
-/* Opens and closes the camera with one press each, says why it can't, and turns the theme. */
+/* Opens and closes cameras with one press each, says why it can't, and turns the theme. Presses are listened
+   to here, as Gradio's own listeners do nothing while the server is away. */
 (() => {
   const later = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
   const stage = (selector) => document.querySelector(`#live-in ${selector}`);
@@ -57,6 +58,11 @@
     const before = panel.textContent;
     let spun = 0;
     while (wanted && presses === own) {
+      const button = document.getElementById("live-stop");
+      if (!button?.offsetParent) { // another room was chosen: the camera doesn't go on unseen
+        button?.click();
+        break;
+      }
       spun = stage('.button-wrap [title="spinner"]') ? spun + 1 : 0;
       if (spun > 8) note("Waiting", "Others are before you.");
       else if (panel.textContent === before) note("Opening the camera…");
@@ -107,28 +113,48 @@
     }
   };
 
-  window.stopCamera = () => {
+  const stopCamera = () => {
     wanted = false;
     note("");
     if (sending()) turn();
     release();
   };
 
-  /* Another room was chosen: the camera doesn't go on unseen. */
-  window.leaveCamera = async () => {
-    await later(100);
-    const button = document.getElementById("live-stop");
-    if (wanted && !button?.offsetParent) button?.click();
+  /* Gradio's own cameras, of pictures to take, go on in a room that is left. */
+  const closeUnseen = () => document.querySelectorAll("#rooms video").forEach((video) => {
+    if (!video.srcObject || video.offsetParent || video.closest("#live-in")) return;
+    end(video.srcObject);
+    video.closest(".block")?.querySelector('button[aria-label="Upload file"]')?.click();
+  });
+
+  document.addEventListener("click", (event) => {
+    if (event.target.closest?.("#live-stop")) stopCamera();
+    if (event.target.closest?.('[role="tab"]')) setTimeout(closeUnseen, 100);
+  }, true);
+
+  /* A few words at the foot of the window, for some seconds. */
+  const tell = (words) => {
+    const notice = document.createElement("p");
+    notice.id = "notice";
+    notice.setAttribute("role", "alert");
+    document.getElementById("notice")?.remove();
+    document.body.append(notice);
+    notice.textContent = words;
+    setTimeout(() => notice.remove(), 8000);
   };
+
+  // Gradio's own cameras say nothing when the browser refuses one.
+  window.addEventListener("unhandledrejection", ({ reason }) => {
+    if (reasons[reason?.name]) tell(reasons[reason.name]);
+  });
 
   window.turnTheme = () => {
     const dark = document.body.classList.toggle("dark");
     try { localStorage.setItem("theme", dark ? "dark" : "light"); } catch (error) { /* private window */ }
   };
 
-  window.addEventListener("load", () => {
-    let kept = null;
-    try { kept = localStorage.getItem("theme"); } catch (error) { /* private window */ }
-    if (kept && !location.search.includes("__theme")) document.body.classList.toggle("dark", kept === "dark");
-  });
+  // Gradio puts this script into the page when it has been loaded and has its own theme.
+  let kept = null;
+  try { kept = localStorage.getItem("theme"); } catch (error) { /* private window */ }
+  if (kept && !location.search.includes("__theme")) document.body.classList.toggle("dark", kept === "dark");
 })();

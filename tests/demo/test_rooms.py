@@ -22,7 +22,7 @@ from PIL import Image
 from demo import charts, draw, live, photo, recognise, scoreboard, video
 from demo.compare import compare_pictures, comparison_page, comparison_to_json, default_comparer
 from demo.library import Library
-from demo.markup import bars, csv_link, message, percent, table
+from demo.markup import bars, csv_link, message, table
 from demo.saliency import saliency
 from tests.demo.running import write_film
 from zoo.comparison import Comparer
@@ -80,7 +80,7 @@ def test_bad_files_give_a_message(bad_file: tuple[Path, str], library: Library, 
             look()
         assert path.name in str(refusal.value) and "\n" not in str(refusal.value)
     *_, (total, read) = video.read_many([path], library.predictor(None))
-    assert total == 1 and said in read[0].error and said.split()[0] in video.batch_page(read)
+    assert total == 1 and said in read[0].error and said.split()[0] in video.batch_page(read, "tiny")
     with pytest.raises(ImageError):
         list(video.watch_film(path, library.predictor(None)))
 
@@ -269,7 +269,7 @@ def test_a_film_is_watched(film: Path, library: Library) -> None:
     assert [seconds for seconds, _ in seen.moments] == [0.5 * step for step in range(8)]
     assert all(len(readings) == 1 for _, readings in seen.moments)
     assert not any(hasattr(readings[0], "crop") for _, readings in seen.moments)
-    page = video.film_page(seen)
+    page = video.film_page(seen, "tiny")
     assert "<svg" in page and "Save as CSV" in page
     rows = list(csv.DictReader(io.StringIO(video.film_csv(seen))))
     assert len(rows) == 8 and {"seconds", "face", "expression", *EMOTIONS} <= rows[0].keys()
@@ -305,7 +305,7 @@ def test_of_a_long_film_only_the_start_is_read(
     path = write_film(tmp_path / "long.avi", seconds=7200, rate=1, size=32)
     *_, seen = video.watch_film(path, library.predictor("smaller"))
     assert seen.seconds == 7200 and len(seen.moments) == 31 and seen.watched == video.MAX_SECONDS
-    assert "first 5 of 120 minutes" in video.film_page(seen)
+    assert "first 5 of 120 minutes" in video.film_page(seen, "tiny")
 
 
 def test_a_film_of_countless_frames_can_be_stopped(
@@ -319,7 +319,7 @@ def test_a_film_of_countless_frames_can_be_stopped(
     monkeypatch.setattr(video, "_WORK_SECONDS", 0.0)
     *_, seen = video.watch_film(path, library.predictor("smaller"))
     assert seen.cut and len(seen.moments) == 1
-    assert "The rest would have taken too long" in video.film_page(seen)
+    assert "The rest would have taken too long" in video.film_page(seen, "tiny")
 
 
 @pytest.mark.parametrize(
@@ -345,7 +345,7 @@ def test_a_film_without_frames_or_faces(tmp_path: Path, library: Library) -> Non
     with pytest.raises(ImageError, match="no film yet"):
         list(video.watch_film(None, library.predictor(None)))
     faceless = video.Film("x.avi", 1.0, 1.0, [(0.0, ()), (0.5, ())])
-    assert "No face found" in video.film_page(faceless) and video.film_csv(faceless).count("\n") == 1
+    assert "No face found" in video.film_page(faceless, "tiny") and video.film_csv(faceless).count("\n") == 1
 
 
 def test_many_pictures(library: Library, examples: dict[str, Path], tmp_path: Path) -> None:
@@ -366,7 +366,7 @@ def test_many_pictures(library: Library, examples: dict[str, Path], tmp_path: Pa
         (False, "no face"),
     ]
     assert read[1].error.startswith("is no picture that can be read here")
-    page = video.batch_page(read)
+    page = video.batch_page(read, "tiny")
     assert "2 faces in 3 pictures" in page and "no face" in page and "not read" in page
     for nothing in (None, []):
         with pytest.raises(ImageError, match="no pictures yet"):
@@ -456,7 +456,7 @@ def test_texts_are_escaped() -> None:
         bars({nasty: 0.5}, caption=nasty),
         table((nasty,), ((nasty,),), caption=nasty),
         csv_link("a", nasty),
-        video.batch_page([video._Read(nasty, error=nasty)]),
+        video.batch_page([video._Read(nasty, error=nasty)], "tiny"),
     ):
         assert "<img src=x" not in page
 
