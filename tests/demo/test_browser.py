@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from demo import app
 from demo.library import Library
@@ -166,6 +168,28 @@ def test_the_last_choice_is_shown_though_an_earlier_one_is_under_way(
         page.wait_for_function(f"name => {seen} === name", arg=first, timeout=PATIENCE)
 
 
+def test_what_was_chosen_stays_with_another_network(
+    visit: Callable, examples: dict[str, Path], tmp_path: Path
+) -> None:
+    Image.new("RGB", (300, 200), "gray").save(tmp_path / "wall.png")
+    with visit() as page:
+        page.locator("#photo-in input[type=file]").set_input_files(examples["two people"])
+        page.locator("#photo-face label").nth(1).click()
+        page.wait_for_function("document.querySelector('#photo-detail img')?.src", timeout=PATIENCE)
+        page.locator("#photo-face label.selected").nth(0).wait_for()
+        for menu in ("network", "second"):
+            page.locator(f"#photo-{menu} input").click()
+            page.get_by_role("option", name=re.compile("^smaller ·")).click()
+            page.locator("#photo-detail .network", has_text="smaller").first.wait_for()
+            assert page.locator("#photo-face input").nth(1).is_checked()
+        page.locator("#photo-in input[type=file]").set_input_files(tmp_path / "wall.png")
+        page.get_by_role("button", name="Take the whole picture as the face").click()
+        page.locator("#photo-detail .answer").wait_for()
+        page.locator("#photo-network input").click()
+        page.get_by_role("option", name=re.compile("^small ·")).click()
+        page.locator("#photo-detail .network", has_text=re.compile("^small$")).wait_for()
+
+
 def test_two_networks_side_by_side(visit: Callable) -> None:
     with visit() as page:
         page.locator("#photo-examples").get_by_text("astronaut").click()
@@ -177,8 +201,6 @@ def test_two_networks_side_by_side(visit: Callable) -> None:
 
 
 def test_no_face_offers_the_whole_picture(visit: Callable, tmp_path: Path) -> None:
-    from PIL import Image
-
     path = tmp_path / "wall.png"
     Image.new("RGB", (300, 200), "gray").save(path)
     with visit() as page:
@@ -330,6 +352,42 @@ def test_who_waits_for_other_viewers_is_told(
             second.locator("#live-panel").get_by_text("The camera is off").wait_for()
 
 
+def test_a_camera_for_a_picture_closes_with_its_room(visit: Callable) -> None:
+    with visit() as page:
+        page.evaluate(KEEP_TRACKS)
+        page.locator('#photo-in button[aria-label="Capture from camera"]').click()
+        page.locator('#photo-in [title="grant webcam access"] button').click()
+        page.wait_for_function("tracks.length > 0", timeout=PATIENCE)
+        page.locator("#photo-in video").wait_for()
+        go_to(page, "Models")
+        page.wait_for_function("tracks.every((track) => track.readyState === 'ended')", timeout=PATIENCE)
+        go_to(page, "Photo")
+        assert page.locator("#photo-in input[type=file]").count()
+
+
+def test_a_camera_that_is_refused_for_a_picture_is_explained(visit: Callable) -> None:
+    with visit(denied=True) as page:
+        page.locator('#photo-in button[aria-label="Capture from camera"]').click()
+        page.locator('#photo-in [title="grant webcam access"] button').click()
+        page.locator("#notice").get_by_text("This page may not use the camera.").wait_for()
+
+
+def test_the_camera_stops_while_the_server_is_away(
+    visit: Callable, library: Library, comparer: Comparer, examples: dict[str, Path]
+) -> None:
+    with contextlib.ExitStack() as served:
+        site = served.enter_context(opened(library, comparer, examples, **app.look_and_feel()))
+        with visit(url=site.address.removesuffix("gradio_api")) as page:
+            page.evaluate(KEEP_TRACKS)
+            go_to(page, "Webcam")
+            page.locator("#live-start").click()
+            page.locator("#live-boxes svg rect").wait_for(state="attached")
+            served.close()
+            page.wait_for_timeout(1000)
+            page.locator("#live-stop").click()
+            page.wait_for_function("tracks.every((track) => track.readyState === 'ended')", timeout=PATIENCE)
+
+
 def test_a_denied_camera_is_explained(visit: Callable) -> None:
     with visit(denied=True) as page:
         go_to(page, "Webcam")
@@ -471,6 +529,9 @@ def test_the_theme_is_turned_and_kept(visit: Callable) -> None:
     with visit() as page:
         page.get_by_role("button", name="Switch between light and dark").click()
         assert page.evaluate("document.body.classList.contains('dark')")
+        page.goto(page.url.partition("?")[0])
+        page.get_by_role("heading", name="Expression Zoo").wait_for()
+        page.wait_for_function("document.body.classList.contains('dark')", timeout=PATIENCE)
 
 
 def test_nothing_is_asked_of_other_hosts(visit: Callable, address: str) -> None:

@@ -21,7 +21,7 @@ from PIL import Image
 
 from demo import charts, draw, live, photo, recognise, scoreboard, video
 from demo.compare import compare_pictures, comparison_page, comparison_to_json, default_comparer
-from demo.library import Library
+from demo.library import Library, in_figures
 from demo.markup import bars, csv_link, message, table
 from demo.saliency import saliency
 from tests.demo.running import write_film
@@ -273,6 +273,8 @@ def test_a_film_is_watched(film: Path, library: Library) -> None:
     assert "<svg" in page and "Save as CSV" in page
     rows = list(csv.DictReader(io.StringIO(video.film_csv(seen))))
     assert len(rows) == 8 and {"seconds", "face", "expression", *EMOTIONS} <= rows[0].keys()
+    notes = ["unsure" if readings[0].unsure else "" for _, readings in seen.moments]
+    assert [row["note"] for row in rows] == notes and "by tiny" in page
 
 
 @pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="there is no ffmpeg to write such a film")
@@ -470,9 +472,31 @@ def test_boxes_are_drawn_where_the_faces_are(library: Library, astronaut: np.nda
     assert draw.annotate(huge, ()).shape == (40, 1600, 3)
 
 
-@pytest.mark.parametrize(("value", "shown"), [(0, "0%"), (0.001, "<1%"), (0.456, "46%"), (1, "100%")])
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0, "0%"), (0.001, "<1%"), (0.456, "46%"), (0.9949, "99%"), (0.996, ">99%"), (1, "100%")],
+)
 def test_percent(value: float, shown: str) -> None:
-    assert percent(value) == shown
+    assert recognise.percent(value) == shown
+
+
+@pytest.mark.parametrize("cell", ["12", "0.45", "<1%", ">99%", "46%", "68.7–71.7%", "1.17 G", "−"])
+def test_numbers_are_set_right_and_names_left(cell: str) -> None:
+    assert f"<td class=number>{cell.replace('<', '&lt;').replace('>', '&gt;')}</td>" in table(
+        ("x",), ((cell,),), caption="y"
+    )
+    assert "<td>20240101_1200.jpg</td>" in table(("x",), (("20240101_1200.jpg",),), caption="y")
+
+
+@pytest.mark.parametrize(("milliseconds", "shown"), [(0.446, "0.45"), (2.84, "2.8"), (118.3, "118")])
+def test_milliseconds(milliseconds: float, shown: str) -> None:
+    assert in_figures(milliseconds) == shown
+
+
+def test_more_faces_than_are_read_are_told_of(library: Library, astronaut: np.ndarray) -> None:
+    (answer,) = recognise.recognise(astronaut, library.predictor("small"))
+    told = [photo.summary(photo.Photo(("small",), ((answer,) * count,))) for count in (49, 50)]
+    assert "49 faces, from left" in told[0] and "50 faces or more, of which the 50 surest are read" in told[1]
 
 
 def test_a_library_leaves_broken_models_out(
