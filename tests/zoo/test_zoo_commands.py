@@ -34,6 +34,7 @@ from zoo.data.load import DATA_VARIABLE, load_dataset
 from zoo.errors import ConfigError, DataError, DeviceError, WeightsError
 from zoo.models import halved, load_model, reserved
 from zoo.networks import ParametricConfig, names
+from zoo.networks_picture import _front, draw_networks
 from zoo.predictor import Predictor
 from zoo.training import session
 from zoo.training.evaluate import calibration_error, measure
@@ -466,6 +467,29 @@ def test_an_ensemble_is_saved_and_measured_like_a_model(
     with pytest.raises(ConfigError, match="models/both: a model is there already"):
         ensemble.main(options)
     shutil.rmtree("models/both")
+
+
+def test_the_zoos_page_has_the_scoreboard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where there are no models but the shipped ones
+    assert listing.main(["--markdown"]) == 0
+    page = Path(listing.__file__).with_name("README.md").read_text(encoding="utf-8")
+    assert capsys.readouterr().out.strip() in page
+
+
+def test_the_networks_are_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert listing.main(["--picture", "networks.png"]) == 0
+    networks, _ = listing.list_networks()
+    front = [network["name"] for network in _front([one for one in networks if one["ours"]])]
+    assert front[0] == "fully_connected" and {"tiny", "small", "best", "ensemble"} <= {*front}
+    with Image.open("networks.png") as picture:
+        assert picture.size == (1100, 620)
+    with pytest.raises(ConfigError, match="required: a folder that exists"):
+        listing.main(["--picture", "nowhere/networks.png"])
+    with pytest.raises(DataError, match="no saved network has figures"):
+        draw_networks([{**network, "ours": None} for network in networks], tmp_path / "none.png")
 
 
 @pytest.mark.parametrize("flip", [False, True])
