@@ -337,6 +337,8 @@ class Trainer:
                 images = nn.functional.interpolate(images, size, mode="bilinear", antialias=True)
             if recipe.mixup:
                 share = float(blend.beta(recipe.mixup, recipe.mixup))
+                # A batch has the same blends with the other share; this one leaves each face its own label.
+                share = max(share, 1 - share)
                 images = torch.lerp(images.flip(0), images, share)
                 aims = torch.lerp(aims.flip(0), aims, share)
             logits = forward(images)
