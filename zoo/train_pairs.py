@@ -416,7 +416,7 @@ def _network(
                 f"--frozen: {options.backbone} has no weights to leave as they are; required: a saved model"
             )
         console.print(f"{options.backbone} is trained from scratch", style="yellow")
-        statistics = channel_statistics(dataset.faces[data.train], backbone.channels)
+        statistics = channel_statistics(dataset.faces, backbone.channels, rows=data.train)
         return config, network, Preprocess(backbone.channels, *statistics), bool(options.fec)
     trained, card = saved
     network.backbone.load_state_dict(trained.state_dict())

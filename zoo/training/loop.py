@@ -95,7 +95,7 @@ class Trainer:
             )
         self.config, self.recipe, self.device = config, recipe, device
         keep_freed_memory(device)
-        self.mean, self.std = channel_statistics(dataset.faces[split.train], config.channels)
+        self.mean, self.std = channel_statistics(dataset.faces, config.channels, rows=split.train)
         self.preprocess = Preprocess(config.channels, self.mean, self.std).to(device)
         self.origin = start.origin if start else None
         self.history: list[EpochResult] = []
