@@ -15,11 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from zoo.data.balance import class_weights
-from zoo.data.batches import TrainingBatches, evaluation_batches
+from zoo.data.batches import TrainingBatches
 from zoo.data.channels import Preprocess, channel_statistics
 from zoo.data.dataset import FACE_SIZE, FaceDataset, Split
 from zoo.errors import ConfigError, first_line
 from zoo.networks import NetworkConfig, build
+from zoo.training.answers import answers
 from zoo.training.checkpoint import load_checkpoint, save_checkpoint
 from zoo.training.device import autocast, free_memory, keep_freed_memory, pick_precision
 from zoo.training.evaluate import measure
@@ -299,10 +300,8 @@ class Trainer:
         if self._average:
             self.network.load_state_dict(self._average.state)
         self.network.eval()
-        parts = []
         with torch.inference_mode(), autocast(self.device, self._precision):
-            for images in evaluation_batches(faces, self.preprocess, device=self.device):
-                parts.append(self.network(images).float())
+            parts = answers(lambda images: self.network(images).float(), faces, self.preprocess)
         if self._average:
             self.network.load_state_dict(live)
         return torch.cat(parts).cpu().numpy()
