@@ -260,9 +260,7 @@ def test_an_epoch_is_cut_by_what_earlier_ones_took(monkeypatch: pytest.MonkeyPat
     assert guard.ends_epoch(0.9)
 
 
-def test_the_time_of_a_first_step_does_not_end_a_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_time_of_a_first_step_does_not_end_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = _Time()
     monkeypatch.setattr(session, "time", clock)
     steps = 0
