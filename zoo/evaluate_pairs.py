@@ -192,16 +192,17 @@ def _evaluate(
     described = describe_rows(network, dataset, both, preprocess, device=device)
     results = {label: measure_part(described, pairs, triplets, slope=card.slope, offset=card.offset)}
     scores = {label: described.scores(pairs)}
-    named, owner = described.logits if card.classes else None, label
+    named, temperature, owner = described.logits if card.classes else None, card.temperature, label
     if options.baseline:
         predictor = Predictor.load(options.baseline, device=device)
-        named, owner = np.zeros((len(dataset), len(predictor.classes)), dtype=np.float32), options.baseline
+        named = np.zeros((len(dataset), len(predictor.classes)), dtype=np.float32)
+        temperature, owner = predictor.card.temperature, options.baseline
         faces = np.array(dataset.faces[both])
         named[both] = predictor.logits(faces) + predictor.logits(faces[:, :, ::-1])
         named /= 2
     if named is not None:
         chosen = make_pairs(dataset, held, count=HELD_OUT_PAIRS, seed=0)
-        for kind, (figures, values) in baselines(named, chosen, pairs, triplets).items():
+        for kind, (figures, values) in baselines(named, temperature, chosen, pairs, triplets).items():
             results[f"{kind} ({owner})"] = figures
             if values is not None:
                 scores[f"{kind} ({owner})"] = values

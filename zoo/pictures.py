@@ -55,7 +55,8 @@ def read_image(
 
     Args:
         source: a file, its bytes, a Pillow image, or an array: uint8 0–255, uint16 0–65535, or float (0–1
-            when nothing in it exceeds 1, else 0–255), of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).
+            when nothing in it exceeds 1, else 0–255 and cut there if it ends at 256), of shape (H, W),
+            (H, W, 1), (H, W, 3) or (H, W, 4).
         name: what errors call the picture; by default the file's name.
 
     Returns:
@@ -117,7 +118,9 @@ def _decode(image: Image.Image, name: str) -> np.ndarray:
         image.load()
         image = upright(image)
         if image.mode.startswith("I") or image.mode == "F":
-            return _from_array(np.asarray(image), name)
+            pixels = np.asarray(image)
+            # Of 16 bits, too, as files with the values of 8 bits are common.
+            return _from_array(pixels if image.mode == "F" else pixels.astype(np.int32), name)
         return _on_white(image)
     except DECODING_ERRORS as error:
         raise ImageError(f"{name}: is damaged or cut short ({_reason(error)})") from error
@@ -157,6 +160,7 @@ def _from_array(array: np.ndarray, name: str) -> np.ndarray:
     if array.dtype.kind not in "uif":
         raise ImageError(f"{name}: holds {array.dtype}, not numbers from 0 to 255")
     if array.dtype != np.uint8:
+        wide, real = array.dtype.kind == "u" and array.dtype.itemsize == 2, array.dtype.kind == "f"
         array = array.astype(np.float32)
         if not np.isfinite(array).all():
             raise ImageError(f"{name}: holds values that are not finite numbers")
@@ -165,11 +169,11 @@ def _from_array(array: np.ndarray, name: str) -> np.ndarray:
             array -= low
             array /= max(high - low, 1e-6)
             array *= 255
-        elif high > 255:
+        elif wide or high > (256 if real else 255):
             array /= 257
         elif high <= 1:
             array *= 255
-        array = np.rint(array, out=array).astype(np.uint8)
+        array = np.rint(np.minimum(array, 255, out=array), out=array).astype(np.uint8)
     if array.ndim == 2:
         return cv2.cvtColor(np.ascontiguousarray(array), cv2.COLOR_GRAY2RGB)
     if array.shape[2] == 4:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from scipy.special import softmax
-from torch import Tensor, nn
+from torch import nn
 
 from zoo.card import Card
-from zoo.data.batches import evaluation_batches
 from zoo.data.channels import Preprocess
-from zoo.models import load_model, resolve
+from zoo.errors import ConfigError
+from zoo.models import is_ensemble, load_model, resolve
+from zoo.training.answers import answers
 from zoo.training.device import full_precision
 
 if TYPE_CHECKING:
@@ -66,10 +67,10 @@ class Predictor:
             float32 (N, classes).
         """
         if not tta:
-            return self._run(self.network, faces, batch_size)
+            return self._run(self.network, len(self.classes), faces, batch_size)
         views = [_shifted(faces, *shift) for shift in _SHIFTS]
-        answers = [self._run(self.network, view, batch_size) for v in views for view in (v, v[:, :, ::-1])]
-        return np.stack(answers).mean(axis=0, dtype=np.float32)
+        every = [self.logits(view, batch_size=batch_size) for v in views for view in (v, v[:, :, ::-1])]
+        return np.stack(every).mean(axis=0, dtype=np.float32)
 
     def probabilities(self, faces: np.ndarray, *, tta: bool = False) -> np.ndarray:
         """Calibrated probabilities, float32 (N, classes), of faces uint8 (N, 48, 48)."""
@@ -79,19 +80,28 @@ class Predictor:
         return softmax(self.logits(faces, tta=tta) / self.card.temperature, axis=1)
 
     def features(self, faces: np.ndarray, *, batch_size: int | None = None) -> np.ndarray:
-        """The input of the network's last linear layer, float32 (N, D), of faces uint8 (N, 48, 48)."""
-        return self._run(self.network.features, faces, batch_size)
+        """The input of the network's last linear layer, float32 (N, D), of faces uint8 (N, 48, 48).
 
-    def _run(self, function: object, faces: np.ndarray, batch_size: int | None) -> np.ndarray:
+        N may be 0.
+
+        Raises:
+            ConfigError: the model is an ensemble.
+        """
+        if is_ensemble(self.card):
+            raise ConfigError(
+                f"model {self.card.name!r} is an ensemble, which has no features; required: one network, "
+                f"such as {', '.join(self.card.config['members'])}"
+            )
+        classifier = self.network.classifier
+        assert isinstance(classifier, nn.Linear)
+        return self._run(self.network.features, classifier.in_features, faces, batch_size)
+
+    def _run(self, function: object, width: int, faces: np.ndarray, batch_size: int | None) -> np.ndarray:
         assert callable(function)
-        parts: list[Tensor] = []
+        if not len(faces):
+            return np.zeros((0, width), dtype=np.float32)
         with torch.inference_mode(), full_precision(self.device):
-            for images in evaluation_batches(
-                faces, self.preprocess, device=self.device, batch_size=batch_size
-            ):
-                parts.append(function(images))
-        if not parts:
-            return np.zeros((0, len(self.classes)), dtype=np.float32)
+            parts = answers(function, faces, self.preprocess, batch_size=batch_size)
         return torch.cat(parts).float().cpu().numpy()
 
 

@@ -47,10 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     from zoo.models import require_free
     from zoo.networks import config_from_json
     from zoo.training.device import pick_device
-    from zoo.training.options import changed, choose_network, choose_recipe
+    from zoo.training.options import changed, choose_batch_size, choose_network, choose_recipe
     from zoo.training.pretrained import saved_network
     from zoo.training.recipe import Recipe
-    from zoo.training.recipes import fitted_batch_size
 
     label, config, own = choose_network(options.name)
     saved = None if options.pretrained in (None, _IMAGENET) else saved_network(options.pretrained)
@@ -84,12 +83,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = stderr()
     for sentence in (*dataset.notes, *split.notes):
         console.print(sentence, style="yellow")
-    size = fitted_batch_size(recipe, len(split.train))
+    size, sentence = choose_batch_size(recipe, len(split.train), options.set)
     # A recipe that somebody chose, or that trained this network before, is kept as it is.
-    chosen = any(change.startswith("batch_size=") for change in options.set)
-    if size != recipe.batch_size and not chosen and (kind == "fine_tuning" or (kind == "best" and not own)):
-        steps = f"{len(split.train):,} faces are few: batches of {size} instead of {recipe.batch_size}"
-        console.print(f"{steps} (--set batch_size=… changes that)", style="yellow", soft_wrap=True)
+    if sentence and (kind == "fine_tuning" or (kind == "best" and not own)):
+        console.print(sentence, style="yellow", soft_wrap=True)
         recipes = [dataclasses.replace(seeded, batch_size=size) for seeded in recipes]
 
     start = f", begun with the weights of {saved.name}" if saved else ""

@@ -67,7 +67,7 @@ def _run(options: argparse.Namespace, arguments: Sequence[str], folder: Path) ->
     from zoo.training.checkpoint import checkpoint_beside
     from zoo.training.device import pick_device
     from zoo.training.loop import DivergedError
-    from zoo.training.options import changed
+    from zoo.training.options import changed, choose_batch_size
     from zoo.training.pair_data import Objective
     from zoo.training.pairs import PairTrainer
     from zoo.training.session import plain_errors
@@ -98,6 +98,12 @@ def _run(options: argparse.Namespace, arguments: Sequence[str], folder: Path) ->
         frozen=frozen,
         views=options.views,
     )
+    if not published:
+        what = "list entries" if data.listed else "faces"
+        size, sentence = choose_batch_size(recipe, data.epoch_size, options.set, what=what)
+        if sentence:
+            console.print(sentence, style="yellow", soft_wrap=True)
+        recipe = dataclasses.replace(recipe, batch_size=size)
     torch.manual_seed(recipe.seed)
     try:
         with plain_errors(recipe, device):
@@ -258,6 +264,11 @@ def _check(options: argparse.Namespace, recipe: Recipe, published: bool) -> None
         raise ConfigError(
             f"--views is {options.views}; required: at most {most}, as the augmentation gives no more"
         )
+    if published and loss == "contrastive":
+        raise ConfigError(
+            f"--loss contrastive needs a distance, which {options.backbone} has none of; required: --loss "
+            "pair"
+        )
     if options.linked and not options.frozen:
         raise ConfigError("--linked: the backbone's weights will change; required: --frozen with it")
     if options.classification is not None and (fixed or listed):
@@ -416,7 +427,7 @@ def _network(
                 f"--frozen: {options.backbone} has no weights to leave as they are; required: a saved model"
             )
         console.print(f"{options.backbone} is trained from scratch", style="yellow")
-        statistics = channel_statistics(dataset.faces[data.train], backbone.channels)
+        statistics = channel_statistics(dataset.faces, backbone.channels, rows=data.train)
         return config, network, Preprocess(backbone.channels, *statistics), bool(options.fec)
     trained, card = saved
     network.backbone.load_state_dict(trained.state_dict())

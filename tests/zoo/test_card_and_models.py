@@ -228,7 +228,8 @@ def test_the_predictor_keeps_its_promises(saved: Path) -> None:
     tempered = np.exp(logits / predictor.card.temperature)
     np.testing.assert_allclose(probabilities, tempered / tempered.sum(axis=1, keepdims=True), atol=1e-5)
     assert predictor.features(faces).shape == (70, 32)
-    assert predictor.logits(faces[:0]).shape == (0, 7)
+    assert predictor.logits(faces[:0]).shape == predictor.logits(faces[:0], tta=True).shape == (0, 7)
+    assert predictor.features(faces[:0]).shape == (0, 32)
 
 
 def test_more_views_answer_alike_for_a_face_and_its_mirror_image(saved: Path) -> None:

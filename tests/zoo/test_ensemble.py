@@ -61,6 +61,9 @@ def test_it_answers_with_the_mean_probability(place: Path) -> None:
     answers = both.logits(FACES)
     np.testing.assert_allclose(np.exp(answers), mean, atol=1e-5)
     np.testing.assert_allclose(both.logits(mirrored), answers, atol=1e-4)
+    said = "model 'both' is an ensemble, which has no features; required: one network, such as first, second"
+    with pytest.raises(ConfigError, match=said):
+        both.features(FACES)
 
 
 def test_its_card_says_what_it_is(place: Path) -> None:

@@ -107,6 +107,16 @@ def test_sixteen_bits_become_eight() -> None:
     assert np.array_equal(image, read_image(ramp))
 
 
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [(np.full((4, 4), 200, np.uint16), 200), (np.full((4, 4), 200, np.int32), 200)]
+    + [(np.full((4, 4), 40_000, kind), 156) for kind in (np.uint16, np.int32, np.float32)],
+)
+def test_files_of_more_than_eight_bits(values: np.ndarray, expected: int) -> None:
+    image = Image.fromarray(values)
+    assert (read_image(image) == expected).all() and (read_image(saved(image, "TIFF")) == expected).all()
+
+
 def test_cmyk_and_gray() -> None:
     cmyk = read_image(saved(RED_LEFT.convert("CMYK"), "JPEG", quality=95))
     assert cmyk[10, 5, 0] > 200 and cmyk[10, 5, 2] < 60
@@ -130,6 +140,13 @@ def test_an_animation_gives_its_first_frame() -> None:
         (np.full((4, 4, 3), 200.0), 200),
         (np.full((4, 4), True), 255),
         (np.full((4, 4), 40_000, np.int64), 156),
+        (np.full((4, 4), 40_000, np.float32), 156),
+        (np.full((4, 4), 40_000, np.uint16), 156),
+        (np.full((4, 4), 200, np.uint16), 1),
+        (np.full((4, 4), 200, ">u2"), 1),
+        (np.full((4, 4), 1, np.uint16), 0),
+        (np.full((4, 4, 3), 255.3), 255),
+        (np.full((4, 4, 3), 255.9, np.float32), 255),
     ],
 )
 def test_arrays(array: np.ndarray, expected: int) -> None:

@@ -126,6 +126,27 @@ def test_evaluation_gives_figures_pictures_and_baselines(trained, capsys):
     assert json.loads((trained.parent.parent / "out.json").read_text())["pairs"] != values["pairs"]
 
 
+def test_baselines_compare_calibrated_probabilities(trained, backbone, tmp_path):
+    def areas(model, *options):
+        arguments = [model, *DATA, "--pairs", "300", "--json", "calibrated.json", *options]
+        assert evaluate(arguments) == 0
+        results = json.loads(Path("calibrated.json").read_text())["results"]
+        return [figures["pairs"]["auc"] for name, figures in results.items() if "(" in name]
+
+    copy = Path(shutil.copytree(trained, tmp_path / "cold"))
+    card = ComparisonCard.load(copy / "comparison.json")
+    dataclasses.replace(card, temperature=1e-4).save(copy / "comparison.json")
+    named = Path(shutil.copytree(backbone, tmp_path / "cold-backbone"))
+    dataclasses.replace(Card.load(named / CARD), temperature=1e-4).save(named / CARD)
+    # So cold, all answers are sure, and their products say whether the most probable expressions are equal.
+    for arguments in ([str(copy)], ["models/one", "--baseline", str(named)]):
+        equal, products = areas(*arguments)
+        assert products == pytest.approx(equal, abs=0.01)
+    for arguments in (["models/one"], ["models/one", "--baseline", "backbone"]):
+        equal, products = areas(*arguments)
+        assert products != pytest.approx(equal, abs=0.01)
+
+
 def test_models_of_one_name_are_told_apart_by_their_places(trained, tmp_path):
     copy = Path(shutil.copytree(trained, tmp_path / "one"))
     arguments = ["one", str(copy), "models/one", *DATA, "--pairs", "100", "--json", "both.json"]
@@ -259,6 +280,29 @@ def test_a_saved_model_comes_before_a_published_network_of_its_name(trained, cap
 def test_options_that_would_do_nothing_are_refused(trained, options, said):
     with pytest.raises(ConfigError, match=re.escape(said)):
         train([*options, *DATA, *SHORT, "--out", "models/none"])
+
+
+@pytest.mark.parametrize("network", ["siamese_resnet18", "siamese_mobilenet_v3"])
+def test_a_network_without_a_distance_has_no_contrastive_loss(network):
+    said = f"--loss contrastive needs a distance, which {network} has none of; required: --loss pair"
+    with pytest.raises(ConfigError, match=said):
+        train(
+            ["--backbone", network, "--loss", "contrastive", "--data", "absent.csv", "--out", "models/none"]
+        )
+
+
+@pytest.mark.parametrize(
+    ("options", "said"), [([], "189 faces are few"), (["--pairs", "100"], "100 list entries are few")]
+)
+def test_few_faces_train_in_small_batches(trained, options, said, capsys):
+    shutil.rmtree("models/few-steps", ignore_errors=True)
+    short = [*SHORT[:-2], *options, "--out", "models/few-steps"]
+    assert train(["--backbone", "tiny.json", *DATA, *short]) == 0
+    sentence = f"{said}: batches of 16 instead of 128 (--set batch_size=… changes that)"
+    assert sentence in capsys.readouterr().err
+    card = ComparisonCard.load(trained.parent / "few-steps" / "comparison.json")
+    assert card.recipe["batch_size"] == 16
+    assert ComparisonCard.load(trained / "comparison.json").recipe["batch_size"] == 32
 
 
 @pytest.mark.parametrize(

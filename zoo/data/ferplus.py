@@ -36,8 +36,8 @@ def apply_ferplus(dataset: FaceDataset, path: Path) -> FaceDataset:
 
     Rows are joined by their order within each usage (FER+'s image names skip rows), so either file may lack
     a usage. Votes for contempt, unknown and no-face leave the distribution; a row without any other vote, or
-    of a usage that the votes lack, gets its own label. Rows that validate or test all stay, so that figures
-    on them can be compared with those of others.
+    of a usage that the votes lack, gets its own label. PublicTest and PrivateTest keep all rows, so that
+    figures on them can be compared with those of others; parts drawn at random lack what was dropped.
 
     Args:
         dataset: FER2013 in its official order, with `EMOTIONS` as classes.

@@ -15,11 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from zoo.data.balance import class_weights
-from zoo.data.batches import TrainingBatches, evaluation_batches
+from zoo.data.batches import TrainingBatches
 from zoo.data.channels import Preprocess, channel_statistics
 from zoo.data.dataset import FACE_SIZE, FaceDataset, Split
 from zoo.errors import ConfigError, first_line
 from zoo.networks import NetworkConfig, build
+from zoo.training.answers import answers
 from zoo.training.checkpoint import load_checkpoint, save_checkpoint
 from zoo.training.device import autocast, free_memory, keep_freed_memory, pick_precision
 from zoo.training.evaluate import measure
@@ -95,7 +96,7 @@ class Trainer:
             )
         self.config, self.recipe, self.device = config, recipe, device
         keep_freed_memory(device)
-        self.mean, self.std = channel_statistics(dataset.faces[split.train], config.channels)
+        self.mean, self.std = channel_statistics(dataset.faces, config.channels, rows=split.train)
         self.preprocess = Preprocess(config.channels, self.mean, self.std).to(device)
         self.origin = start.origin if start else None
         self.history: list[EpochResult] = []
@@ -299,10 +300,8 @@ class Trainer:
         if self._average:
             self.network.load_state_dict(self._average.state)
         self.network.eval()
-        parts = []
         with torch.inference_mode(), autocast(self.device, self._precision):
-            for images in evaluation_batches(faces, self.preprocess, device=self.device):
-                parts.append(self.network(images).float())
+            parts = answers(lambda images: self.network(images).float(), faces, self.preprocess)
         if self._average:
             self.network.load_state_dict(live)
         return torch.cat(parts).cpu().numpy()
@@ -337,6 +336,8 @@ class Trainer:
                 images = nn.functional.interpolate(images, size, mode="bilinear", antialias=True)
             if recipe.mixup:
                 share = float(blend.beta(recipe.mixup, recipe.mixup))
+                # A batch has the same blends with the other share; this one leaves each face its own label.
+                share = max(share, 1 - share)
                 images = torch.lerp(images.flip(0), images, share)
                 aims = torch.lerp(aims.flip(0), aims, share)
             logits = forward(images)

@@ -12,9 +12,9 @@ from zoo.errors import ConfigError, WeightsError
 from zoo.models import CARD, available, cards_alone, is_ensemble, resolve
 from zoo.networks import NetworkConfig, config_from_json, named, names
 from zoo.training.recipe import Recipe
-from zoo.training.recipes import fine_tuning, recipe_for
+from zoo.training.recipes import fine_tuning, fitted_batch_size, recipe_for
 
-__all__ = ["changed", "choose_network", "choose_recipe"]
+__all__ = ["changed", "choose_batch_size", "choose_network", "choose_recipe"]
 
 _Config = TypeVar("_Config", NetworkConfig, Recipe)
 
@@ -106,6 +106,23 @@ def changed(config: _Config, changes: Sequence[str]) -> _Config:
         else:
             raise ConfigError(f"{outer!r} has no fields of its own; required: FIELD=VALUE")
     return type(config).from_json(values)
+
+
+def choose_batch_size(
+    recipe: Recipe, count: int, changes: Sequence[str], *, what: str = "faces"
+) -> tuple[int, str]:
+    """The batch size that suits so few faces, and a sentence that says so; else the recipe's, and none.
+
+    Args:
+        count: of what an epoch passes over.
+        changes: that were made to the recipe, see `changed`; a batch size among them is kept.
+        what: is counted.
+    """
+    size = fitted_batch_size(recipe, count)
+    if size == recipe.batch_size or any(change.startswith("batch_size=") for change in changes):
+        return recipe.batch_size, ""
+    few = f"{count:,} {what} are few: batches of {size} instead of {recipe.batch_size}"
+    return size, f"{few} (--set batch_size=… changes that)"
 
 
 def _value(text: str) -> Any:

@@ -77,6 +77,13 @@ class PairData:
         return self.pairs is not None or self.triplets is not None
 
     @property
+    def epoch_size(self) -> int:
+        """How many faces an epoch passes over; where there are lists, entries of the longer one."""
+        if not self.listed:
+            return len(self.train)
+        return max(len(entries) for entries in (self.pairs, self.triplets) if entries is not None)
+
+    @property
     def seen(self) -> np.ndarray:
         """The rows that training meets, in order: int64 (M,); where there are lists, those in them."""
         if not self.listed:

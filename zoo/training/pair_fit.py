@@ -181,12 +181,13 @@ def measure_part(
 
 
 def baselines(
-    logits: np.ndarray, held_out: Pairs, pairs: Pairs, triplets: Triplets | None
+    logits: np.ndarray, temperature: float, held_out: Pairs, pairs: Pairs, triplets: Triplets | None
 ) -> dict[str, tuple[dict[str, Any], np.ndarray | None]]:
     """What the expressions alone give: the ways of comparing that need no comparison network.
 
     Args:
         logits: float (N, classes), by row of the data set.
+        temperature: of the model that they are of.
         held_out: pairs that choose the threshold.
         pairs, triplets: what is measured.
 
@@ -195,7 +196,7 @@ def baselines(
         the two most probable expressions are equal, the dot product of the two rows of probabilities, and,
         for triplets only, their distance.
     """
-    probabilities = softmax(logits.astype(np.float64), axis=1)
+    probabilities = softmax(logits.astype(np.float64) / temperature, axis=1)
     named = probabilities.argmax(axis=1)
 
     def dot(chosen: Pairs) -> np.ndarray:
@@ -257,12 +258,18 @@ def save_trained_comparison(
         pairs, triplets = trainer.data.held_out, trainer.data.held_out_triplets
         held_rows = trainer.data.held_out_rows
     described = describe_rows(network, dataset, held_rows, preprocess, device=trainer.device)
-    slope, offset = fit_probability(described.scores(pairs), pairs.same)
+    slope, offset = fit_probability(
+        described.scores(pairs), pairs.same, faces=_count_faces(pairs.first, pairs.second)
+    )
     temperature = round(float(network.temperature), 4) if isinstance(network, EmbeddingNetwork) else 1.0
     # Faces that a frozen backbone has seen would make it look too sure; it was calibrated on others.
     calibrated = trainer.objective.frozen and held.seen and isinstance(network, EmbeddingNetwork)
     if not calibrated and named and described.logits is not None and labelled:
         temperature = fit_temperature(described.logits[held_rows], dataset.labels[held_rows])
+    odd_scale = None
+    if triplets is not None:
+        faces = _count_faces(triplets.first, triplets.second, triplets.odd)
+        odd_scale = odd_one_out_scale(*described.distances(triplets), faces=faces)
     metrics: dict[str, Any] = {
         "held_out": measure_part(described, pairs, triplets, slope=slope, offset=offset)
     }
@@ -286,7 +293,7 @@ def save_trained_comparison(
         slope=slope,
         offset=offset,
         temperature=temperature,
-        odd_scale=None if triplets is None else odd_one_out_scale(*described.distances(triplets)),
+        odd_scale=odd_scale,
         metrics=metrics,
         parameters=cost.parameters,
         macs=cost.macs,
@@ -313,6 +320,10 @@ def save_trained_comparison(
         backbone=backbone,
     )
     return save_comparison(folder, network, card)
+
+
+def _count_faces(*members: np.ndarray) -> int:
+    return len(np.unique(np.concatenate(members)))
 
 
 def _floats(buffer: torch.Tensor) -> tuple[float, ...]:

@@ -127,7 +127,12 @@ class PairTrainer:
             None if votes is None else torch.from_numpy(np.array(votes, dtype=np.float32)).to(device)
         )
         self._resume()
-        self._features = self._frozen_features(on_features) if objective.frozen else None
+        self._features = None
+        if objective.frozen:
+            described = np.union1d(data.held_out_rows, data.seen)
+            self._places = torch.zeros(len(data.dataset), dtype=torch.int64)
+            self._places[torch.from_numpy(described)] = torch.arange(len(described))
+            self._features = self._frozen_features(described, on_features)
 
     @property
     def best(self) -> PairEpoch | None:
@@ -236,7 +241,7 @@ class PairTrainer:
         """Features of the rows' faces, varied: float32 (N, D)."""
         if self._features is not None:
             view = torch.randint(len(self._features), (len(rows),), generator=generator, device=self.device)
-            return self._features[view, rows.to(self.device)]
+            return self._features[view, self._places[rows].to(self.device)]
         augmentation = self.recipe.augmentation
         faces = torch.from_numpy(self.data.dataset.faces[rows.numpy()]).to(self.device)
         flipped = None
@@ -299,7 +304,7 @@ class PairTrainer:
         if self._features is not None:
             self.network.eval()
             with torch.inference_mode():
-                plain = self._features[0, torch.from_numpy(rows).to(self.device)].float()
+                plain = self._features[0, self._places[torch.from_numpy(rows)].to(self.device)].float()
                 embeddings = self.network.embed(plain)
         else:
             faces = self.data.dataset.faces[rows]
@@ -325,12 +330,20 @@ class PairTrainer:
         accuracy = float(((scores >= best_threshold(scores, pairs.same)) == pairs.same).mean())
         return loss, float(roc_auc_score(pairs.same, scores)), accuracy, right
 
-    def _frozen_features(self, on_features: Callable[[int, int], None] | None) -> Tensor:
-        """Features of every view of every face that is trained with or selects: float32 (views, rows, D)."""
+    def _frozen_features(
+        self, described: np.ndarray, on_features: Callable[[int, int], None] | None
+    ) -> Tensor:
+        """Features of every view of the faces of some rows: float32 (views, M, D), on the device.
+
+        Faces that only select have no other view than themselves, and keep its features in the others.
+
+        Args:
+            described: int64 (M,), every row that is trained with or selects, in order.
+        """
         data, augmentation = self.data, self.recipe.augmentation
         generator = torch.Generator().manual_seed(self.recipe.seed)
         train = data.seen
-        rows = [np.unique(np.concatenate([data.held_out_rows, train]))]
+        rows = [described]
         only_flips = flips_at_most(augmentation)
         views_at_most = 1 + augmentation.flip if only_flips else self.objective.views
         rows += [train] * (min(self.objective.views, views_at_most) - 1)
@@ -342,7 +355,7 @@ class PairTrainer:
             if on_features:
                 on_features(done, total)
 
-        views: list[Tensor] = []
+        features = torch.empty(0)
         for number, needed in enumerate(rows):
             faces = data.dataset.faces[needed]
             if number and only_flips:
@@ -354,11 +367,13 @@ class PairTrainer:
             found = backbone_features(
                 self.network, faces, self.preprocess, self.device, self._precision, count
             )
-            # Rows that no later view needs keep the features of the face itself.
-            whole = views[0].clone() if views else torch.zeros((len(data.dataset), found.shape[1]))
-            whole[torch.from_numpy(needed)] = found
-            views.append(whole)
-        return torch.stack(views).to(self.device)
+            if number:
+                features[number, self._places[torch.from_numpy(needed)].to(self.device)] = found.to(
+                    self.device
+                )
+            else:
+                features = found.to(self.device).repeat(len(rows), 1, 1)
+        return features
 
     def _evaluated(self) -> dict[str, Tensor]:
         return self._average.state if self._average else self.network.state_dict()

@@ -56,7 +56,7 @@ def learned_apart(data: dict[str, Any], dataset: FaceDataset, split: Split) -> b
     Of data of one name other rows may overlap.
 
     Args:
-        data: the field of the model's card.
+        data: the field of the model's card; those of an ensemble's members count, too (`members`).
         dataset, split: of the training to come.
     """
     own = data["split"]
@@ -71,8 +71,9 @@ def learned_apart(data: dict[str, Any], dataset: FaceDataset, split: Split) -> b
         same = equal_data and (named or (own["kind"], own["seed"]) == (split.kind, split.seed))
     apart = True if same else False if is_related(data, dataset) else None
     before = data.get("pretrained", {}).get("data")
-    earlier = learned_apart(before, dataset, split) if before else True
-    return False if False in (apart, earlier) else None if None in (apart, earlier) else True
+    parts = [*([before] if before else []), *data.get("members", [])]
+    every = [apart, *(learned_apart(part, dataset, split) for part in parts)]
+    return False if False in every else None if None in every else True
 
 
 def is_related(data: dict[str, Any], dataset: FaceDataset) -> bool:

@@ -121,14 +121,17 @@ class _Clock:
     _SAVING_EPOCHS, _SAVING_SECONDS = 0.4, 4.0
 
     def __init__(self, deadline: float | None, most: int) -> None:
-        self._deadline, self._most, self._begun = deadline, most, time.monotonic()
+        self._deadline, self._most = deadline, most
         self._enlarged = 1.0
+        self._epoch: float | None = None
+        self._first: tuple[float, float] | None = None
 
     def plan(self, trainer: Trainer) -> None:
         """Plan for the epochs that fit, at most `most`; an epoch begins."""
-        now = self._begun = time.monotonic()
+        now = time.monotonic()
         # Faces that are measured have full size.
         self._enlarged = (FACE_SIZE / trainer.resolution(len(trainer.history))) ** 2
+        self._epoch, self._first = trainer.epoch_seconds() or None, None
         if self._deadline is None or not trainer.history:
             return
         saving = self._SAVING_SECONDS + self._SAVING_EPOCHS * trainer.epoch_seconds()
@@ -138,9 +141,14 @@ class _Clock:
         trainer.plan(done + max(0, fit - 1))
 
     def ends_epoch(self, share: float) -> bool:
-        """Whether the epoch has to end now, after `share` of it, to leave time for saving."""
+        """Whether the epoch has to end now, after `share` of it, to leave time for saving.
+
+        The first epoch is reckoned from its second step on: the first one loads and records kernels, too.
+        """
         if self._deadline is None:
             return False
-        now = time.monotonic()
-        epoch = (now - self._begun) / share * self._enlarged
+        now, epoch = time.monotonic(), self._epoch
+        if epoch is None:
+            begun, done = self._first = self._first or (now, share)
+            epoch = (now - begun) / (share - done) * self._enlarged if share > done else 0.0
         return now + self._SAVING_SECONDS + self._SAVING_EPOCHS * epoch > self._deadline

@@ -30,6 +30,14 @@ def test_sobel_is_that_of_scipy() -> None:
         np.testing.assert_allclose(answer, np.minimum(np.hypot(across, down) / 4, 1), atol=1e-5)
 
 
+@pytest.mark.parametrize("axis", [1, 2])
+def test_mirror_images_have_mirrored_channels_to_the_last_bit(axis: int) -> None:
+    faces = torch.from_numpy(np.random.default_rng(3).integers(0, 256, (40, 48, 48), np.uint8)) / 255
+    channels = ("gray", "sobel", "contrast")
+    mirrored = stack_channels(faces.flip(axis), channels)
+    assert torch.equal(mirrored.flip(axis + 1), stack_channels(faces, channels))
+
+
 def test_contrast_stretches_between_darkest_and_brightest_nearby() -> None:
     faces = _faces()
     for face, answer in zip(faces.numpy(), stack_channels(faces, ("contrast",))[:, 0].numpy(), strict=True):
@@ -61,6 +69,27 @@ def test_statistics_are_of_faces_from_everywhere(count: int) -> None:
     faces[count // 2 :] = 200
     (mean,), _ = channel_statistics(faces, ("gray",))
     assert mean == pytest.approx(200 / 255 * (count - count // 2) / count, abs=1e-3)
+
+
+def test_statistics_are_those_of_the_rows_computed_at_once() -> None:
+    faces = np.random.default_rng(0).integers(0, 256, (150, 48, 48), dtype=np.uint8)
+    channels, rows = ("gray", "sobel", "contrast"), np.arange(149, 0, -2)
+    mean, std = channel_statistics(faces, channels, rows=rows)
+    stacked = stack_channels(torch.from_numpy(faces[rows]) / 255, channels).double()
+    assert mean == pytest.approx(stacked.mean(dim=(0, 2, 3)).tolist(), abs=1e-6)
+    assert std == pytest.approx(stacked.std(dim=(0, 2, 3)).tolist(), abs=1e-6)
+
+
+def test_statistics_stack_few_faces_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    stacked = []
+
+    def counted(images: torch.Tensor, chosen: tuple[str, ...]) -> torch.Tensor:
+        stacked.append(len(images))
+        return stack_channels(images, chosen)
+
+    monkeypatch.setattr("zoo.data.channels.stack_channels", counted)
+    channel_statistics(np.ones((8191, 48, 48), np.uint8), ("gray",))
+    assert sum(stacked) == 8191 and max(stacked) <= 64
 
 
 def test_statistics_normalise() -> None:

@@ -18,7 +18,9 @@ def test_the_cpu_is_always_there() -> None:
     assert pick_device("auto").type in ("cpu", "cuda", "mps")
 
 
-@pytest.mark.parametrize("name", ["gpu", "cpu:0", "cuda:one", "cuda:-1", "", "mps:1", "CUDA"])
+@pytest.mark.parametrize(
+    "name", ["gpu", "cpu:", "cpu:0", "cuda:", "mps:", "cuda:one", "cuda:-1", "", "mps:1", "CUDA"]
+)
 def test_unknown_names_are_errors(name: str) -> None:
     with pytest.raises(DeviceError, match=f"{name!r} is unknown; required: auto, cpu, cuda, cuda:N or mps"):
         pick_device(name)

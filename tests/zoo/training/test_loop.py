@@ -124,6 +124,29 @@ def test_the_seed_decides_everything() -> None:
     assert _same(first.finish(), again.finish()) and not _same(first.finish(), other.finish())
 
 
+class _Nearest(nn.Module):
+    """Tells the class of the known image that is nearest."""
+
+    def __init__(self, images: torch.Tensor, labels: np.ndarray) -> None:
+        super().__init__()
+        self.known, self.answers = images.flatten(1), torch.eye(3)[torch.from_numpy(labels)]
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        nearest = torch.cdist(images.flatten(1), self.known).argmin(1)
+        return self.scale * self.answers[nearest]
+
+
+def test_answers_to_blended_faces_are_counted_against_the_heavier_one() -> None:
+    quiet = Augmentation(flip=False, strength=0.0)
+    trainer = _trainer(replace(RECIPE, batch_size=8, mixup=0.05, augmentation=quiet))
+    rows = tiny_split(DATASET).train
+    known = trainer.preprocess(torch.from_numpy(DATASET.faces[rows]))
+    trainer._forwards[48] = _Nearest(known, DATASET.labels[rows])
+    _, _, accuracy, _ = trainer._train(0, 48, None)
+    assert accuracy == 1.0
+
+
 def test_another_order_of_global_randomness_changes_nothing() -> None:
     calm, disturbed = _trainer(), _trainer()
     for _ in zip(calm.epochs(), disturbed.epochs(), strict=True):

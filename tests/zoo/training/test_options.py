@@ -11,7 +11,7 @@ import pytest
 
 from zoo.errors import ConfigError
 from zoo.networks import ParametricConfig, named
-from zoo.training.options import changed, choose_network, choose_recipe
+from zoo.training.options import changed, choose_batch_size, choose_network, choose_recipe
 from zoo.training.recipe import Recipe
 from zoo.training.recipes import recipe_for
 
@@ -101,3 +101,30 @@ def test_changes_of_a_network() -> None:
 def test_bad_changes_are_named(change: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         changed(Recipe(), [change])
+
+
+@pytest.mark.parametrize(
+    ("count", "changes", "what", "size", "sentence"),
+    [
+        (
+            1_168,
+            [],
+            "faces",
+            16,
+            "1,168 faces are few: batches of 16 instead of 128 (--set batch_size=… changes that)",
+        ),
+        (
+            3_000,
+            ["average=0"],
+            "list entries",
+            64,
+            "3,000 list entries are few: batches of 64 instead of 128 (--set batch_size=… changes that)",
+        ),
+        (6_000, [], "faces", 128, ""),
+        (168, ["batch_size=128"], "faces", 128, ""),
+    ],
+)
+def test_few_faces_have_small_batches_unless_a_size_was_chosen(
+    count: int, changes: list[str], what: str, size: int, sentence: str
+) -> None:
+    assert choose_batch_size(Recipe(batch_size=128), count, changes, what=what) == (size, sentence)

@@ -153,10 +153,35 @@ def test_slope_and_offset_of_the_probability_are_found():
     random = np.random.RandomState(0)
     scores = random.normal(size=40_000) * 2
     same = random.random_sample(40_000) < 1 / (1 + np.exp(-(0.7 * scores - 0.4)))
-    slope, offset = fit_probability(scores, same)
+    slope, offset = fit_probability(scores, same, faces=20_000)
     assert (slope, offset) == (pytest.approx(0.7, abs=0.03), pytest.approx(-0.4, abs=0.03))
     assert calibration_error(1 / (1 + np.exp(-(slope * scores + offset))), same) < 0.02
     assert calibration_error(np.full(10, 0.9), np.zeros(10, dtype=bool)) == pytest.approx(0.9)
+
+
+def test_a_few_faces_that_are_all_told_apart_make_no_answer_certain():
+    same = np.arange(200) % 2 == 0
+    scores = np.where(same, 1.0, -1.0) * np.linspace(0.5, 3, 200)
+    slope, offset = fit_probability(scores, same, faces=21)
+    assert 1 < slope < 4 and 0.6 < 1 / (1 + np.exp(-(0.5 * slope + offset))) < 0.95
+    far, farther = np.random.RandomState(0).uniform(0.5, 2, (2, 200))
+    scale = odd_one_out_scale(np.full(200, 0.2), far, farther, faces=21)
+    assert 4 < scale < 20
+
+
+def test_beside_the_held_out_faces_of_fer2013_priors_weigh_nothing():
+    random = np.random.RandomState(0)
+    scores = random.normal(size=6_000) * 1.3
+    same = random.random_sample(6_000) < 1 / (1 + np.exp(-1.83 * scores))
+    slopes = [fit_probability(scores, same, faces=faces)[0] for faces in (2_846, 10**12)]
+    assert slopes[0] == pytest.approx(slopes[1], rel=1e-3)
+    distances = random.uniform(0, 1.2, (1_500, 3))
+    chances = np.exp(-8.5 * distances)
+    chances = (chances / chances.sum(1, keepdims=True)).cumsum(1)
+    near = (random.random_sample((1_500, 1)) > chances[:, :2]).sum(1)
+    sides = np.take_along_axis(distances, (near[:, None] + np.arange(3)) % 3, axis=1).T
+    scales = [odd_one_out_scale(*sides, faces=faces) for faces in (2_846, 10**12)]
+    assert scales[0] == pytest.approx(scales[1], rel=1e-3) == pytest.approx(8.5, rel=0.15)
 
 
 def test_figures_of_pairs():
@@ -187,8 +212,8 @@ def test_figures_of_triplets_by_type():
 def test_the_scale_of_the_odd_one_out_grows_with_how_clear_it_is():
     random = np.random.RandomState(0)
     far, farther = random.random_sample((2, 500))
-    clear = odd_one_out_scale(np.zeros(500), far, farther)
-    vague = odd_one_out_scale(random.random_sample(500) * 0.9, far, farther)
+    clear = odd_one_out_scale(np.zeros(500), far, farther, faces=500)
+    vague = odd_one_out_scale(random.random_sample(500) * 0.9, far, farther, faces=500)
     assert clear > vague > 0
 
 
@@ -352,8 +377,9 @@ def test_a_frozen_backbone_that_sees_flips_only_has_two_views_of_the_listed_face
         expected = backbone_features(
             trainer.network, images.numpy(), trainer.preprocess, trainer.device, trainer._precision
         )
-        torch.testing.assert_close(trainer._features[view, torch.from_numpy(listed)], expected)
-    assert len(trainer._features) == 2 and len(list(trainer.epochs())) == 1
+        torch.testing.assert_close(trainer._features[view, trainer._places[listed]], expected)
+    assert trainer._features.shape[:2] == (2, len(np.union1d(listed, held_out)))
+    assert len(list(trainer.epochs())) == 1
 
 
 @pytest.mark.parametrize("loss", ["triplet", "both"])

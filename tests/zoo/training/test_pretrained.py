@@ -27,11 +27,18 @@ def seen(
     seed: int = 0,
     before: dict[str, Any] | None = None,
     faces: int = 3,
+    members: tuple[dict[str, Any], ...] = (),
     **more: str,
 ) -> dict[str, Any]:
     split = {"kind": kind, "seed": seed, "rows": {"train": 9, part: faces, "test": 3}, **more}
     begun = {"pretrained": {"model": "first", "data": before}} if before else {}
-    return {"name": data[0], "fingerprint": data[1], "split": split, **begun}
+    joined = {"members": [*members]} if members else {}
+    return {"name": data[0], "fingerprint": data[1], "split": split, **begun, **joined}
+
+
+HERE = seen(OURS, "random", "validation")
+TUNED = seen(OURS, "random", "validation", before=seen(THEIRS, "random", "validation"))
+SPOILED = seen(OURS, "random", "validation", before=seen(OURS, "random", "validation", 7))
 
 
 @pytest.mark.parametrize(
@@ -59,6 +66,9 @@ def seen(
         (seen(THEIRS, "random", "validation", before=seen(OURS, "random", "validation", 7)), RANDOM, False),
         (seen(OURS, "random", "validation", before=seen(THEIRS, "random", "validation")), RANDOM, None),
         (seen(OURS, "random", "validation", before=seen(OURS, "random", "validation")), RANDOM, True),
+        (seen(OURS, "random", "validation", members=(HERE, HERE)), RANDOM, True),
+        (seen(OURS, "random", "validation", members=(HERE, TUNED)), RANDOM, None),
+        (seen(OURS, "random", "validation", members=(TUNED, SPOILED)), RANDOM, False),
     ],
 )
 def test_a_model_has_learned_apart_from_what_selects_here(

@@ -235,11 +235,46 @@ def test_an_epoch_is_cut_while_there_is_time_to_save(monkeypatch: pytest.MonkeyP
     clock = _Time()
     monkeypatch.setattr(session, "time", clock)
     guard = session._Clock(50.0, 9)
-    clock.now = 20.0  # half an epoch in 20 seconds: saving takes 4 seconds and 0.4 epochs, 16 seconds
+    clock.now = 9.0  # the first step, a hundredth, took 9 seconds: an epoch doesn't take 900
+    assert not guard.ends_epoch(0.01)
+    clock.now = 28.6  # 0.49 of an epoch in 19.6 seconds: saving takes 4 seconds and 0.4 epochs, 16 seconds
     assert not guard.ends_epoch(0.5)
     clock.now = 31.0
-    assert guard.ends_epoch(0.775)
+    assert guard.ends_epoch(0.56)
     assert not session._Clock(None, 9).ends_epoch(0.5)
+
+
+def test_an_epoch_is_cut_by_what_earlier_ones_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = _Time()
+    monkeypatch.setattr(session, "time", clock)
+    trainer = Trainer(CONFIG, replace(RECIPE, epochs=40), DATASET, SPLIT, device=CPU)
+    guard = session._Clock(50.0, 40)
+    guard.plan(trainer)
+    clock.now = 1.0
+    assert not guard.ends_epoch(0.5)
+    trainer.history.append(EpochResult(1, 0.1, 1.0, 0.5, 1.0, 0.5, 0.5, 20.0))
+    guard.plan(trainer)
+    clock.now = 37.0  # whatever the steps take, saving takes 4 + 0.4 × 20 seconds
+    assert not guard.ends_epoch(0.01)
+    clock.now = 38.1
+    assert guard.ends_epoch(0.9)
+
+
+def test_the_time_of_a_first_step_does_not_end_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = _Time()
+    monkeypatch.setattr(session, "time", clock)
+    steps = 0
+
+    def on_step(done: float) -> None:
+        nonlocal steps
+        clock.now += 0.1 if steps else 5.0
+        steps += 1
+
+    recipe = replace(RECIPE, epochs=1, batch_size=8)
+    card = train_and_save(
+        CONFIG, recipe, DATASET, SPLIT, tmp_path / "stripes", device=CPU, on_step=on_step, deadline=30.0
+    )
+    assert steps == 12 and len(card.history) == 1
 
 
 def test_a_network_that_does_not_fit_the_memory_is_an_error_of_the_device(tmp_path: Path) -> None:
