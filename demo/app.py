@@ -31,7 +31,7 @@ from fastapi import HTTPException
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from gradio import processing_utils, routes
-from gradio.context import LocalContext, get_blocks_context
+from gradio.context import Context, LocalContext
 from gradio.data_classes import ListFiles
 from gradio.queueing import Event, Queue
 from gradio.server_messages import ProcessCompletedMessage
@@ -662,12 +662,14 @@ def _photo_tab(page: _Page) -> None:
         except ZooError as error:
             return empty(_failed(error))
         menu = face_choices(photo)
-        chosen = {} if before and before.faces == photo.faces else {"value": 0 if menu else None}
+        chosen = gr.update(choices=menu, visible=len(menu) > 1)
+        if before is None or before.faces != photo.faces:
+            chosen["value"] = 0 if menu else None
         return (
             summary(photo),
             gr.update(visible=not menu),
             gr.update(value=labelled, visible=not as_face),
-            gr.update(choices=menu, visible=len(menu) > 1, **chosen),
+            chosen,
             photo,
             "",
         )
@@ -876,7 +878,7 @@ def _long_work(
     quiet: dict[str, Any] = {
         "api_visibility": "private", "show_progress": "hidden", "trigger_mode": "multiple"
     }  # fmt: skip
-    blocks = get_blocks_context()
+    blocks = Context.root_block
     assert blocks is not None
 
     async def begin(own: _Turns, request: gr.Request) -> tuple[str, int]:

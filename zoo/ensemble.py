@@ -172,6 +172,7 @@ def make_ensemble(
         data={
             **describe_data(dataset, split),
             "soft_labels": any(card.data.get("soft_labels") for card in cards),
+            "members": [card.data for card in cards],
         },
         recipe={},
         history=[],

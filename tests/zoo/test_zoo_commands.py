@@ -642,6 +642,7 @@ def test_a_fine_tuned_model_goes_with_others_of_its_split(
         ["begun", "random3"], load_dataset(Path(classes)), Path("models/begun-both"), flip=False
     )
     assert [*card.metrics] == ["random 80%", "random 10% validation", "random 10% test"]
+    assert [data.get("pretrained", {}).get("model") for data in card.data["members"]] == ["tiny0", None]
 
 
 @pytest.mark.parametrize("usage", ["validation", "all"])
