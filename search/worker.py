@@ -204,7 +204,6 @@ class Worker:
         finished = sum(trial.state in FINISHED for trial in trials)
         if finished >= self._total:
             return False
-        optuna.storages.fail_stale_trials(self._study)
         running = sum(trial.state == TrialState.RUNNING for trial in trials)
         if finished + running >= self._total:
             # The rest is running elsewhere; stay to take over if its worker dies.
