@@ -161,7 +161,7 @@ def _search_and_export(
         if not exports:
             search_ends = deadline - min(_PICTURES_SECONDS, 0.3 * timeout)
     study = create_study(places, settings, split)
-    keep_artifacts(study, options.artifacts)
+    keep_artifacts(study, places, options.artifacts)
     done = len(finished_trials(study))
     console.print(
         f"study {places.name}: {done} of {options.trials} trials done; {len(split.train):,} faces train, "
