@@ -6,6 +6,7 @@ import contextlib
 import json
 import re
 import sqlite3
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -29,6 +30,7 @@ __all__ = [
     "Patience",
     "Places",
     "StudyError",
+    "check_writable",
     "heartbeat_silences",
     "is_full",
     "is_lost",
@@ -46,6 +48,8 @@ STORAGE_ERRORS = (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlch
 """What reading from or writing to a storage may raise; see `is_lost`."""
 
 HEARTBEAT_SECONDS = 20
+PATIENCE_SECONDS = 120.0
+"""That a lost database is waited for."""
 _CONNECT = {
     "sqlite": {"timeout": 60},
     # A machine that vanishes without a word is noticed after about a minute, not after two hours.
@@ -197,7 +201,9 @@ def open_storage(places: Places, *, create: bool = False, patience: Patience | N
         arguments = {"poolclass": sqlalchemy.NullPool, "connect_args": _CONNECT["sqlite"]}
     while True:
         try:
-            storage = RDBStorage(places.storage, engine_kwargs=arguments)
+            # Optuna takes the URL for a template of its own.
+            template = places.storage.replace("{", "{{").replace("}", "}}")
+            storage = RDBStorage(template, engine_kwargs=arguments)
             break
         except STORAGE_ERRORS as error:
             if _is_damaged(error):
@@ -349,6 +355,25 @@ def make_folder(path: Path, option: str = "") -> None:
     except OSError as error:
         named = f"{option} {path}".strip()
         raise StudyError(f"{named}: no folder can be made there ({error.strerror})") from None
+
+
+def check_writable(folder: Path, option: str) -> None:
+    """See that files can be written in a folder before hours are spent on them.
+
+    Args:
+        option: by which it was asked for, for the message.
+
+    Raises:
+        StudyError: none can.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise StudyError(
+            f"{option} {folder}: nothing can be written there ({error.strerror}); required: a folder that "
+            "can be written"
+        ) from None
 
 
 def settle(places: Places) -> None:

@@ -38,6 +38,7 @@ from search.sampler import make_pruner, make_sampler
 from search.space import SearchSpace
 from search.storage import (
     HEARTBEAT_SECONDS,
+    PATIENCE_SECONDS,
     STORAGE_ERRORS,
     Patience,
     Places,
@@ -81,7 +82,7 @@ class WorkerTask:
     device: str
     threads: int
     deadline: float | None
-    patience: float = 120.0
+    patience: float = PATIENCE_SECONDS
 
 
 def work(task: WorkerTask, errors: Connection | None = None) -> None:
