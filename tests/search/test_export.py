@@ -245,7 +245,7 @@ def test_models_that_are_saved_take_no_share_of_time_and_workers(
 def test_a_training_that_diverges_is_told_and_not_resumed(
     task: ExportTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def diverge(self: Trainer, number: int, on_step: Any) -> Any:
+    def diverge(self: Trainer, *arguments: Any) -> Any:
         self._save()
         raise DivergedError("the training loss is nan in epoch 1")
 
