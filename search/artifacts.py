@@ -13,7 +13,6 @@ from optuna.artifacts._protocol import ArtifactStore
 from optuna_dashboard._note import get_note, note_ver_key, split_body
 from optuna_dashboard.artifact import get_artifact_path
 
-from search.recovery import REASON
 from search.storage import system_attribute, transaction
 from zoo.training.confusion import confusion_picture
 from zoo.training.pictures import learning_curves_in_frame
@@ -24,7 +23,9 @@ __all__ = ["upload_trial"]
 _WIDTH = 9.0
 
 
-def upload_trial(trial: optuna.Trial, classes: tuple[str, ...], store: ArtifactStore) -> None:
+def upload_trial(
+    trial: optuna.Trial, classes: tuple[str, ...], store: ArtifactStore, reason: str = ""
+) -> None:
     """Upload learning curves and confusion matrix (PNG), per-class table (CSV) and config (JSON), and note
     them.
 
@@ -33,12 +34,13 @@ def upload_trial(trial: optuna.Trial, classes: tuple[str, ...], store: ArtifactS
 
     Args:
         classes: in the network's order.
+        reason: why the trial is pruned, if it is.
     """
     attributes = trial.user_attrs
     curve, metrics = attributes.get("curve"), attributes.get("metrics")
     lines = [f"{attributes['parameters']:,} parameters, {attributes['macs']:,} multiply–accumulates"]
-    if REASON in attributes:
-        lines.append(f"Pruned: {attributes[REASON]}")
+    if reason:
+        lines.append(f"Pruned: {reason}")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
 

@@ -108,28 +108,31 @@ def train_trial(task: ExportTask, errors: Connection | None = None) -> None:
 def _train_trial(task: ExportTask) -> None:
     import torch
 
+    from search.storage import PATIENCE_SECONDS, Patience, open_storage
     from search.study import load_study, quiet_optuna, split_of
     from zoo.data import load_dataset
     from zoo.errors import DeviceError
     from zoo.networks import config_from_json
     from zoo.training.device import pick_device
-    from zoo.training.loop import DivergedError, EpochResult
+    from zoo.training.loop import DivergedError, EpochResult, OtherRunError
     from zoo.training.recipe import Recipe
     from zoo.training.session import train_and_save
 
     quiet_optuna()
     torch.set_num_threads(task.threads)
-    study = load_study(task.places)
+    # A SQLite file is only read, as it is.
+    patience = Patience(PATIENCE_SECONDS) if task.places.sqlite_file() is None else None
+    study = load_study(task.places, storage=open_storage(task.places, patience=patience))
     trial = study.get_trials(deepcopy=False)[task.trial]
     dataset = load_dataset(task.data, ferplus=task.ferplus)
     split = split_of(study, dataset)
     recipe = Recipe.from_json(task.recipe)
-    checkpoint = _checkpoint(task.places, trial, recipe)
+    checkpoint = _checkpoint(task.places, trial, recipe, dataset.fingerprint)
 
     def told(result: EpochResult, planned: int, left: float) -> None:
         task.progress.put((task.trial, result.epoch, planned, f"accuracy {result.accuracy:.4f}"))
 
-    try:
+    def train() -> None:
         train_and_save(
             config_from_json(trial.user_attrs["config"]),
             recipe,
@@ -144,6 +147,14 @@ def _train_trial(task: ExportTask) -> None:
             study=study.study_name,
             trial=trial.number,
         )
+
+    try:
+        try:
+            train()
+        except OtherRunError:
+            # Of a teacher that has changed since, or of an earlier study of this name with another split.
+            checkpoint.unlink()
+            train()
     except DivergedError as error:
         # The same run would only diverge again.
         checkpoint.unlink(missing_ok=True)
@@ -214,18 +225,23 @@ def export_trials(
                 )
             else:
                 folders[trial.number] = folder
-        ours = [trial for trial in trials if trial.number in folders]
+        missing = [
+            trial
+            for trial in trials
+            if trial.number in folders and not (folders[trial.number] / CARD).is_file()
+        ]
         bars = {
-            number: bar.add_task(f"final training of trial {number}", total=recipes[number].epochs, status="")
-            for number in folders
+            trial.number: bar.add_task(
+                f"final training of trial {trial.number}", total=recipes[trial.number].epochs, status=""
+            )
+            for trial in missing
         }
-        rounds = [ours[start : start + at_once] for start in range(0, len(ours), at_once)]
+        rounds = [missing[start : start + at_once] for start in range(0, len(missing), at_once)]
         for index, chosen in enumerate(rounds):
-            missing = [trial for trial in chosen if not (folders[trial.number] / CARD).is_file()]
             until = None
             if deadline is not None:
                 until = time.time() + (deadline - time.time()) / (len(rounds) - index)
-            plan = plan_devices(device, max(1, len(missing)))
+            plan = plan_devices(device, len(chosen))
             crew = Crew(
                 train_trial,
                 [
@@ -241,7 +257,7 @@ def export_trials(
                         until,
                         progress,
                     )
-                    for trial, (name, threads) in zip(missing, plan, strict=False)
+                    for trial, (name, threads) in zip(chosen, plan, strict=True)
                 ],
                 most_deaths=_MOST_DEATHS,
             )
@@ -286,9 +302,9 @@ def _final_recipe(trial: FrozenTrial, epochs: int, changes: Sequence[str]) -> Re
     return changed(recipe, changes)
 
 
-def _checkpoint(places: Places, trial: FrozenTrial, recipe: Recipe) -> Path:
-    """Of a final training: the same one, asked for again, goes on from it."""
-    run = json.dumps([trial.user_attrs["config"], recipe.to_json()])
+def _checkpoint(places: Places, trial: FrozenTrial, recipe: Recipe, fingerprint: str) -> Path:
+    """Of a final training on data of this fingerprint: the same one, asked for again, goes on from it."""
+    run = json.dumps([trial.user_attrs["config"], recipe.to_json(), fingerprint])
     return places.checkpoints / f"export-{hashlib.sha256(run.encode()).hexdigest()[:16]}.pt"
 
 
@@ -312,7 +328,8 @@ def _folder(
     with contextlib.ExitStack() as reservation:
         ours = False
         with contextlib.suppress(ConfigError):
-            reservation.enter_context(reserved(_checkpoint(places, trial, recipe)))
+            checkpoint = _checkpoint(places, trial, recipe, settings.fingerprint)
+            reservation.enter_context(reserved(checkpoint))
             ours = True
         for name in itertools.chain([first], (f"{first}-{number}" for number in itertools.count(2))):
             folder = models / name

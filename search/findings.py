@@ -143,8 +143,11 @@ def _enqueued_or_found(table: StudyTable) -> str:
         else f"The search found nothing better than the networks it began with: {sampled.accuracy:.1%} "
         f"against {start.accuracy:.1%}"
     )
-    among = f", the best of {len(known)} networks" if len(known) > 1 else ","
-    return f"{first} for {start.network}{among} that it began with ({_signed(gain, 1)} points{apart})."
+    begun = table.learned.network.notna().sum()
+    among = f", the best of {begun} networks that it began with" if begun > 1 else ", that it began with"
+    if begun > len(known):
+        among += f", of which {len(known)} ran to {'its' if len(known) == 1 else 'their'} end"
+    return f"{first} for {start.network}{among} ({_signed(gain, 1)} points{apart})."
 
 
 def _luck(table: StudyTable) -> str:

@@ -19,11 +19,11 @@ from search.settings import StudySettings
 from search.space import Proposal, SearchSpace
 from search.storage import STORAGE_ERRORS, transaction
 from zoo.data.dataset import FaceDataset, Split
-from zoo.errors import ConfigError, disk_is_full, first_line
+from zoo.errors import disk_is_full, first_line
 from zoo.networks import count
 from zoo.training.device import is_out_of_memory
 from zoo.training.evaluate import measure
-from zoo.training.loop import DivergedError, EpochResult, Trainer
+from zoo.training.loop import DivergedError, EpochResult, OtherRunError, Trainer
 
 __all__ = ["Objective", "SurplusTrialError", "TrialInterruptedError"]
 
@@ -163,10 +163,8 @@ class Objective:
 
         try:
             return make()
-        except ConfigError:
+        except OtherRunError:
             # Of an earlier study of this name, with other data: one of this study's would fit.
-            if not checkpoint.is_file():
-                raise
             checkpoint.unlink()
             return make()
 
@@ -204,16 +202,21 @@ class Objective:
                 trial.set_user_attr(name, value)
 
     def _pruned(self, trial: optuna.Trial, reason: str) -> optuna.TrialPruned:
+        # The reason last: a trial that kills its worker before it has one is a crash.
+        self._upload(trial, reason)
         trial.set_user_attr(REASON, reason)
-        self._upload(trial)
         return optuna.TrialPruned(reason)
 
-    def _upload(self, trial: optuna.Trial) -> None:
-        """Keep the trial's pictures; where the store of pictures fails, the trial counts all the same."""
+    def _upload(self, trial: optuna.Trial, reason: str = "") -> None:
+        """Keep the trial's pictures; where the store of pictures fails, the trial counts all the same.
+
+        Args:
+            reason: why it is pruned, if it is.
+        """
         from search.artifacts import upload_trial
 
         try:
-            upload_trial(trial, self._dataset.classes, self._artifacts)
+            upload_trial(trial, self._dataset.classes, self._artifacts, reason)
         except (*STORAGE_ERRORS, optuna.exceptions.UpdateFinishedTrialError):
             raise
         except Exception as error:

@@ -15,9 +15,9 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 import joblib
-import psutil
 
 from search.child import EXIT_ERROR
+from search.memory import free_memory
 from search.storage import StudyError
 
 __all__ = ["Crew", "plan_devices", "plan_workers"]
@@ -42,7 +42,7 @@ def plan_workers(workers: str, device: str) -> int:
 
         picked = pick_device(device)
         if picked.type == "cpu":
-            return max(1, min(_cores(), int(psutil.virtual_memory().available / _WORKER_BYTES)))
+            return max(1, min(_cores(), int(free_memory() / _WORKER_BYTES)))
         return torch.cuda.device_count() if picked.type == "cuda" and picked.index is None else 1
     if not workers.isdecimal() or int(workers) < 1:
         raise StudyError(f"--workers is {workers!r}; required: auto or a number of at least 1")
@@ -133,15 +133,15 @@ class Crew:
         cause = f"by signal {-status}" if status < 0 else f"with status {status}"
         self._deaths = [*(then for then in self._deaths if now - then < _DEATH_SECONDS), now]
         self._deaths_of[number] += 1
+        many = ""
         if self._deaths_of[number] >= self._most_deaths:
+            many = f"a worker died {self._deaths_of[number]} times"
+        elif len(self._deaths) >= _MOST_DEATHS:
+            many = f"{len(self._deaths)} workers died within {_DEATH_SECONDS // 60} minutes"
+        if many:
             raise StudyError(
-                f"a worker died {self._deaths_of[number]} times, the last {cause} (9 may be the system, out "
-                "of memory); everything finished is kept"
-            )
-        if len(self._deaths) >= _MOST_DEATHS:
-            raise StudyError(
-                f"{len(self._deaths)} workers died within {_DEATH_SECONDS // 60} minutes, the last {cause}; "
-                "everything finished is kept"
+                f"{many}, the last {cause}; everything finished is kept; required: fewer --workers if the "
+                "system was out of memory (signal 9 may say so)"
             )
         print(f"a worker died {cause} and is replaced", file=sys.stderr)
 

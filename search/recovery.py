@@ -7,6 +7,7 @@ import math
 import os
 import socket
 import time
+import uuid
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +17,8 @@ import optuna
 import psutil
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
+
+from search.storage import HEARTBEAT_SECONDS, heartbeat_silences
 
 __all__ = [
     "FINISHED",
@@ -54,6 +57,11 @@ _DIED = "its worker died"
 _POISON = f"its worker died {('twice', 'three times')[_MAX_RETRIES - 1]}; it isn't run again"
 # A trial names its worker before anything else; one that has not done so by then never will.
 _NAMELESS_SECONDS = 180
+# Longer than a worker waits for a lost database: when it is back, nobody is taken for dead who only waited.
+_GRACE_SECONDS = 180
+# Of a worker of a machine of this name that isn't known to be this one since its start: it may have been
+# this one before, whose trials are to wait no longer than is needed to tell.
+_NAMESAKE_SECONDS = 3 * HEARTBEAT_SECONDS
 _ABANDONED_FILE_SECONDS = 3600
 
 
@@ -93,14 +101,16 @@ def _crashes(trial: FrozenTrial) -> int:
 def reclaim(study: Study, trials: Sequence[FrozenTrial]) -> bool:
     """Fail the running trials of dead processes, and queue them again; returns whether there were any.
 
-    The trials of other machines are left to their heartbeats, unless they never named their worker.
+    A process of this machine is looked for; it is dead also on one of the same name with another start, once
+    its heartbeat is silent for a minute, and elsewhere after three.
 
     Args:
         trials: of the study, read a moment ago.
     """
-    found = False
+    found, silences = False, heartbeat_silences(study)
     for trial in trials:
-        if trial.state == TrialState.RUNNING and _dead(trial) and _fail(study, trial.number):
+        dead = trial.state == TrialState.RUNNING and _dead(trial, silences.get(trial._trial_id))
+        if dead and _fail(study, trial.number):
             # Read again: it may have recorded more since.
             queue_again(study, study.get_trials(deepcopy=False)[trial.number])
             found = True
@@ -186,15 +196,26 @@ def _fail(study: Study, number: int) -> bool:
     return True
 
 
-def _dead(trial: FrozenTrial) -> bool:
+def _dead(trial: FrozenTrial, silence: float | None) -> bool:
+    """Whether a running trial's worker is dead.
+
+    Args:
+        silence: seconds since its last heartbeat; None without any.
+    """
+    silent = silence is not None and silence > _GRACE_SECONDS
     worker = trial.user_attrs.get(WORKER)
     if worker is None:
         begun = trial.datetime_start
-        return begun is not None and (datetime.now() - begun).total_seconds() > _NAMELESS_SECONDS
+        return silent or (begun is not None and (datetime.now() - begun).total_seconds() > _NAMELESS_SECONDS)
     if worker["host"] != socket.gethostname() or worker.get("space", "") not in ("", _process_space()):
-        return False
-    if worker.get("boot", "") not in ("", _boot()):
-        return True
+        return silent
+    boot = worker.get("boot", "")
+    if boot != _boot():
+        if silence is not None:
+            return silence > _NAMESAKE_SECONDS
+        if boot:
+            return True
+    # However silent: a suspended machine's worker is alive, and one whose clock was set.
     try:
         process = psutil.Process(worker["pid"])
         if process.status() == psutil.STATUS_ZOMBIE:
@@ -214,11 +235,11 @@ def _began(process: psutil.Process) -> float:
 
 
 def _boot() -> str:
-    """Names the time since the machine was last started; empty where the system doesn't."""
+    """Names the time since the machine was last started or, where the system doesn't, the machine."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
-        return ""
+        return f"node {uuid.getnode():x}"
 
 
 def _process_space() -> str:

@@ -16,6 +16,7 @@ from zoo.command import parse_seconds, run_command
 if TYPE_CHECKING:
     from search.settings import StudySettings
     from search.study import Places
+    from zoo.card import Card
     from zoo.data.dataset import FaceDataset, Split
 
 __all__ = ["main"]
@@ -95,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     started = time.time()
 
     from search.settings import check_counts
-    from search.storage import Places, make_folder, settle, storage_errors
+    from search.storage import Places, check_writable, make_folder, settle, storage_errors
     from search.study import find_settings, quiet_optuna
     from zoo.console import stderr
     from zoo.data import load_dataset, make_split
@@ -113,6 +114,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = _settings(options, dataset, split, device.type, timeout, find_settings(places))
         if options.export != 0:
             make_folder(options.models, "--models")
+            check_writable(options.models, "--models")
         for note in (*dataset.notes, *split.notes):
             console.print(f"note: {note}", soft_wrap=True, style="yellow")
         with storage_errors(places):
@@ -161,7 +163,7 @@ def _search_and_export(
         if not exports:
             search_ends = deadline - min(_PICTURES_SECONDS, 0.3 * timeout)
     study = create_study(places, settings, split)
-    keep_artifacts(study, options.artifacts)
+    keep_artifacts(study, places, options.artifacts)
     done = len(finished_trials(study))
     console.print(
         f"study {places.name}: {done} of {options.trials} trials done; {len(split.train):,} faces train, "
@@ -206,25 +208,30 @@ def _search_and_export(
             f"note: the study's pictures can't be kept ({first_line(error)})", soft_wrap=True, style="yellow"
         )
     chosen = top_trials(StudyTable.of(study), exports)
-    cards = []
-    if chosen:
-        epochs = options.final_epochs or (FINAL_EPOCHS_DRAWN if settings.drawn else FINAL_EPOCHS)
-        if timeout is not None and options.final_epochs is None:
-            epochs = _FINAL_EPOCHS_TIMED
-        cards = export_trials(
-            places,
-            chosen,
-            settings,
-            data=options.data,
-            ferplus=options.ferplus,
-            device=options.device,
-            workers=workers,
-            epochs=epochs,
-            deadline=deadline,
-            models=options.models,
-            console=console,
-        )
+    epochs = options.final_epochs or (FINAL_EPOCHS_DRAWN if settings.drawn else FINAL_EPOCHS)
+    if timeout is not None and options.final_epochs is None:
+        epochs = _FINAL_EPOCHS_TIMED
+    cards: list[Card] = []
     data = data_options(options.data, options.ferplus)
+    try:
+        if chosen:
+            cards = export_trials(
+                places,
+                chosen,
+                settings,
+                data=options.data,
+                ferplus=options.ferplus,
+                device=options.device,
+                workers=workers,
+                epochs=epochs,
+                deadline=deadline,
+                models=options.models,
+                console=console,
+            )
+    except Exception:
+        # What the search has found is told all the same.
+        print_summary(stdout(), study, [], options.models, places, pictures, data)
+        raise
     print_summary(stdout(), study, cards, options.models, places, pictures, data)
 
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import re
 import sqlite3
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -18,8 +19,9 @@ import sqlalchemy
 import sqlalchemy.exc
 import sqlalchemy.orm
 from optuna.storages import RDBStorage
-from optuna.storages._rdb.models import StudySystemAttributeModel
+from optuna.storages._rdb.models import StudySystemAttributeModel, TrialHeartbeatModel, TrialModel
 from optuna.study import Study
+from optuna.trial import TrialState
 
 from zoo.errors import ZooError, first_line
 
@@ -28,6 +30,8 @@ __all__ = [
     "Patience",
     "Places",
     "StudyError",
+    "check_writable",
+    "heartbeat_silences",
     "is_full",
     "is_lost",
     "lost_reason",
@@ -44,8 +48,8 @@ STORAGE_ERRORS = (optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlch
 """What reading from or writing to a storage may raise; see `is_lost`."""
 
 HEARTBEAT_SECONDS = 20
-# Longer than a worker waits for a lost database: when it is back, nobody is taken for dead who only waited.
-_GRACE_SECONDS = 180
+PATIENCE_SECONDS = 120.0
+"""That a lost database is waited for."""
 _CONNECT = {
     "sqlite": {"timeout": 60},
     # A machine that vanishes without a word is noticed after about a minute, not after two hours.
@@ -64,8 +68,6 @@ def quiet_optuna() -> None:
     chose."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-    # Workers beat the heart themselves.
-    warnings.filterwarnings("ignore", "Heartbeat of storage")
 
 
 class StudyError(ZooError):
@@ -175,7 +177,7 @@ def _masked(text: str) -> str:
 
 
 def open_storage(places: Places, *, create: bool = False, patience: Patience | None = None) -> RDBStorage:
-    """The study's storage, with heartbeats.
+    """The study's storage.
 
     Args:
         create: make a SQLite file that doesn't exist.
@@ -186,8 +188,6 @@ def open_storage(places: Places, *, create: bool = False, patience: Patience | N
         StudyError: the database can't be reached, is damaged or of another version of Optuna, or is a
             SQLite file that doesn't exist and isn't to be made.
     """
-    from search.recovery import queue_again
-
     path = places.sqlite_file()
     if path is not None:
         if create:
@@ -201,13 +201,9 @@ def open_storage(places: Places, *, create: bool = False, patience: Patience | N
         arguments = {"poolclass": sqlalchemy.NullPool, "connect_args": _CONNECT["sqlite"]}
     while True:
         try:
-            storage = RDBStorage(
-                places.storage,
-                engine_kwargs=arguments,
-                heartbeat_interval=HEARTBEAT_SECONDS,
-                grace_period=_GRACE_SECONDS,
-                heartbeat_stale_trial_callback=queue_again,
-            )
+            # Optuna takes the URL for a template of its own.
+            template = places.storage.replace("{", "{{").replace("}", "}}")
+            storage = RDBStorage(template, engine_kwargs=arguments)
             break
         except STORAGE_ERRORS as error:
             if _is_damaged(error):
@@ -263,6 +259,21 @@ def system_attribute(study: Study, name: str) -> Any:
         query = session.query(StudySystemAttributeModel.value_json)
         value = query.filter_by(study_id=study._study_id, key=name).scalar()
         return None if value is None else json.loads(value)
+
+
+def heartbeat_silences(study: Study) -> dict[int, float]:
+    """Seconds since the last heartbeat of each running trial that has any, by its id in the database.
+
+    Told by the database's clock; only on a storage that `open_storage` has opened are there any.
+    """
+    session = _session(study)
+    if session is None:
+        return {}
+    with contextlib.closing(session):
+        now = session.execute(sqlalchemy.select(sqlalchemy.func.now())).scalar_one().replace(tzinfo=None)
+        query = session.query(TrialHeartbeatModel.trial_id, TrialHeartbeatModel.heartbeat).join(TrialModel)
+        running = query.filter_by(study_id=study._study_id, state=TrialState.RUNNING)
+        return {trial_id: (now - beat).total_seconds() for trial_id, beat in running}
 
 
 def _session(study: Study) -> _Session | None:
@@ -344,6 +355,25 @@ def make_folder(path: Path, option: str = "") -> None:
     except OSError as error:
         named = f"{option} {path}".strip()
         raise StudyError(f"{named}: no folder can be made there ({error.strerror})") from None
+
+
+def check_writable(folder: Path, option: str) -> None:
+    """See that files can be written in a folder before hours are spent on them.
+
+    Args:
+        option: by which it was asked for, for the message.
+
+    Raises:
+        StudyError: none can.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise StudyError(
+            f"{option} {folder}: nothing can be written there ({error.strerror}); required: a folder that "
+            "can be written"
+        ) from None
 
 
 def settle(places: Places) -> None:

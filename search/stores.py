@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from optuna.study import Study
 
 from search.recovery import FINISHED
 from search.storage import Places, StudyError, make_folder
+from zoo.errors import first_line
 
 __all__ = [
     "artifact_store",
@@ -29,6 +31,7 @@ __all__ = [
 ARTIFACTS = "artifacts"
 """User attribute of a study whose artifacts don't lie in its own folder."""
 
+_PAUSE_SECONDS = 300
 _FORMS = "a folder, file:///folder or s3://bucket/prefix"
 
 
@@ -65,7 +68,7 @@ def artifact_store(url: str | Path) -> ArtifactStore:
     return _Prefixed(Boto3ArtifactStore(bucket, _client(str(url), bucket)), f"{prefix}/" if prefix else "")
 
 
-def keep_artifacts(study: Study, place: str | None) -> None:
+def keep_artifacts(study: Study, places: Places, place: str | None) -> None:
     """Note with the study where its artifacts go, for its workers, its dashboard and its report.
 
     Args:
@@ -77,11 +80,13 @@ def keep_artifacts(study: Study, place: str | None) -> None:
     if place is None:
         return
     wanted, kept = artifacts_url(place), study.user_attrs.get(ARTIFACTS)
+    if kept is None and study.get_trials(deepcopy=False, states=FINISHED):
+        kept = artifacts_url(str(places.artifacts))
     if kept == wanted:
         return
-    if kept is not None or study.get_trials(deepcopy=False, states=FINISHED):
+    if kept is not None:
         raise StudyError(
-            f"study {study.study_name!r} keeps its artifacts in {kept or 'its own folder'}, not in {wanted}; "
+            f"study {study.study_name!r} keeps its artifacts in {kept}, not in {wanted}; "
             "required: the same place, or no --artifacts"
         )
     artifact_store(wanted)
@@ -94,8 +99,11 @@ def artifacts_of(study: Study, places: Places) -> str:
 
 
 def later_store(url: str) -> ArtifactStore:
-    """The store at a place, looked for whenever something is written: one that is away may come back."""
-    return _Together((), url)
+    """The store at a place, looked for when something is written: one that is away may come back.
+
+    After a failure it is left alone for five minutes, and to write raises a `StudyError` at once.
+    """
+    return _Later(url)
 
 
 def stores_together(urls: Sequence[str], told: Callable[[str], None] | None = None) -> ArtifactStore | None:
@@ -136,6 +144,33 @@ class _Prefixed:
         self.inner.remove(self.prefix + artifact_id)
 
 
+class _Later:
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._store: ArtifactStore | None = None
+        self._failed: tuple[float, str] | None = None
+
+    def open_reader(self, artifact_id: str) -> BinaryIO:
+        return artifact_store(self._url).open_reader(artifact_id)
+
+    def write(self, artifact_id: str, content_body: BinaryIO) -> None:
+        if self._failed is not None:
+            then, said = self._failed
+            ago = time.monotonic() - then
+            if ago < _PAUSE_SECONDS:
+                raise StudyError(f"artifacts {self._url} failed {ago:.0f} s ago ({said})")
+        try:
+            self._store = self._store or artifact_store(self._url)
+            self._store.write(artifact_id, content_body)
+            self._failed = None
+        except Exception as error:
+            self._store, self._failed = None, (time.monotonic(), first_line(error))
+            raise
+
+    def remove(self, artifact_id: str) -> None:
+        artifact_store(self._url).remove(artifact_id)
+
+
 @dataclass(frozen=True)
 class _Together:
     stores: tuple[ArtifactStore, ...]
@@ -164,6 +199,7 @@ def _client(url: str, bucket: str) -> Any:
     """A client of S3 that has reached the bucket."""
     try:
         import boto3
+        from botocore.config import Config
         from botocore.exceptions import BotoCoreError, ClientError
     except ImportError:
         raise StudyError(
@@ -171,7 +207,9 @@ def _client(url: str, bucket: str) -> Any:
             "pip install 'expression-search[s3]'"
         ) from None
     try:
-        client = boto3.client("s3")
+        # A server that takes connections and answers nothing would hold up every trial for minutes.
+        patience = Config(connect_timeout=5, read_timeout=20, retries={"total_max_attempts": 2})
+        client = boto3.client("s3", config=patience)
         client.head_bucket(Bucket=bucket)
     except ClientError as error:
         # Whoever may write objects need not be allowed to look at the bucket.

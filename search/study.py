@@ -78,7 +78,6 @@ def _create(storage: RDBStorage, places: Places, settings: StudySettings, split:
             "required: the same settings, or another name with --study"
         )
     reclaim(study, study.get_trials(deepcopy=False))
-    optuna.storages.fail_stale_trials(study)
     requeue_lost(study)
     remove_orphans(study, places.checkpoints)
     return study

@@ -38,6 +38,7 @@ from search.sampler import make_pruner, make_sampler
 from search.space import SearchSpace
 from search.storage import (
     HEARTBEAT_SECONDS,
+    PATIENCE_SECONDS,
     STORAGE_ERRORS,
     Patience,
     Places,
@@ -81,7 +82,7 @@ class WorkerTask:
     device: str
     threads: int
     deadline: float | None
-    patience: float = 120.0
+    patience: float = PATIENCE_SECONDS
 
 
 def work(task: WorkerTask, errors: Connection | None = None) -> None:
@@ -204,7 +205,6 @@ class Worker:
         finished = sum(trial.state in FINISHED for trial in trials)
         if finished >= self._total:
             return False
-        optuna.storages.fail_stale_trials(self._study)
         running = sum(trial.state == TrialState.RUNNING for trial in trials)
         if finished + running >= self._total:
             # The rest is running elsewhere; stay to take over if its worker dies.

@@ -9,12 +9,13 @@ import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+from unittest import mock
 
 import numpy as np
 import optuna
 import pytest
-from optuna.artifacts import get_all_artifact_meta, upload_artifact
+from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upload_artifact
 from optuna.artifacts.exceptions import ArtifactNotFound
 from optuna_dashboard import get_note, save_note
 from optuna_dashboard._note import note_ver_key
@@ -145,19 +146,24 @@ def test_without_boto3_the_command_that_installs_it_is_named(monkeypatch: pytest
 def test_a_study_remembers_its_place(tmp_path: Path) -> None:
     study = synthetic_study(0, kinds=())
     places = Places.of("faces")
-    keep_artifacts(study, None)
+    keep_artifacts(study, places, None)
     assert artifacts_of(study, places) == "studies/faces/artifacts"
-    keep_artifacts(study, str(tmp_path / "shared"))
-    keep_artifacts(study, f"file://{tmp_path}/shared")
-    keep_artifacts(study, None)
+    keep_artifacts(study, places, str(tmp_path / "shared"))
+    keep_artifacts(study, places, f"file://{tmp_path}/shared")
+    keep_artifacts(study, places, None)
     assert artifacts_of(study, places) == str(tmp_path / "shared")
     with pytest.raises(StudyError, match=r"keeps its artifacts in .*shared, not in .*other"):
-        keep_artifacts(study, str(tmp_path / "other"))
+        keep_artifacts(study, places, str(tmp_path / "other"))
 
 
 def test_a_study_with_trials_keeps_its_artifacts_where_they_are(tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match="in its own folder, not in"):
-        keep_artifacts(synthetic_study(1), str(tmp_path))
+    study, places = synthetic_study(1), Places.of("faces")
+    own = str(Path("studies/faces/artifacts").absolute())
+    with pytest.raises(StudyError, match=f"keeps its artifacts in {own}, not in"):
+        keep_artifacts(study, places, str(tmp_path))
+    for same in (own, "studies/faces/artifacts", f"file://{own}"):
+        keep_artifacts(study, places, same)
+    assert artifacts_of(study, places) == "studies/faces/artifacts"
 
 
 def test_several_stores_read_as_one(tmp_path: Path) -> None:
@@ -195,8 +201,8 @@ def test_a_store_that_cant_be_had_is_told_and_left_out(
 
 def test_a_trial_uploads_its_pictures_config_and_table(tmp_path: Path) -> None:
     metrics = _metrics()
-    trial = _trial(reason="accuracy 0.164 after epoch 2", curve=_curve(2), metrics=metrics)
-    upload_trial(trial, EMOTIONS, artifact_store(tmp_path))
+    trial = _trial(curve=_curve(2), metrics=metrics)
+    upload_trial(trial, EMOTIONS, artifact_store(tmp_path), "accuracy 0.164 after epoch 2")
     kept = {meta.filename: meta.artifact_id for meta in get_all_artifact_meta(trial)}
     assert set(kept) == {"curves.png", "confusion.png", "config.json", "per_class.csv"}
     for name in ("curves.png", "confusion.png"):
@@ -213,15 +219,15 @@ def test_a_trial_uploads_its_pictures_config_and_table(tmp_path: Path) -> None:
 
 
 def test_an_untrained_trial_uploads_its_config(tmp_path: Path) -> None:
-    trial = _trial(reason="over the limit: macs 20,000")
-    upload_trial(trial, EMOTIONS, artifact_store(tmp_path))
+    trial = _trial()
+    upload_trial(trial, EMOTIONS, artifact_store(tmp_path), "over the limit: macs 20,000")
     assert [meta.filename for meta in get_all_artifact_meta(trial)] == ["config.json"]
     assert "Pruned: over the limit: macs 20,000" in get_note(trial)
 
 
 def test_a_diverged_trial_uploads_its_curves(tmp_path: Path) -> None:
-    trial = _trial(reason="diverged", curve=_curve(1))
-    upload_trial(trial, EMOTIONS, artifact_store(tmp_path))
+    trial = _trial(curve=_curve(1))
+    upload_trial(trial, EMOTIONS, artifact_store(tmp_path), "diverged")
     assert {meta.filename for meta in get_all_artifact_meta(trial)} == {"config.json", "curves.png"}
 
 
@@ -229,7 +235,7 @@ def test_what_a_person_wrote_on_a_running_trial_stays_below_its_note(tmp_path: P
     quiet_optuna()
     places = Places("s", f"sqlite:///{tmp_path}/study.db", tmp_path)
     study = optuna.create_study(study_name="s", storage=open_storage(places, create=True))
-    alone, noted, other = (_trial(study, reason="diverged") for _ in range(3))
+    alone, noted, other = (_trial(study) for _ in range(3))
     longest = "Look at this one. " * 300  # kept in three pieces
     save_note(noted, longest)
     save_note(noted, f"{longest}Again.")
@@ -245,7 +251,7 @@ def test_what_a_person_wrote_on_a_running_trial_stays_below_its_note(tmp_path: P
 @pytest.mark.slow
 def test_artifacts_in_a_bucket_are_listed_with_the_study(bucket: str, tmp_path: Path) -> None:
     study = synthetic_study(0, kinds=())
-    keep_artifacts(study, f"s3://{bucket}/faces/")
+    keep_artifacts(study, Places.of("faces"), f"s3://{bucket}/faces/")
     store = artifact_store(artifacts_of(study, Places.of("faces")))
     path = tmp_path / "note.txt"
     path.write_text("content")
@@ -283,6 +289,49 @@ def test_a_store_that_is_away_is_no_reason_not_to_begin(tmp_path: Path) -> None:
     later = later_store(str(tmp_path / "file" / "below"))
     with pytest.raises(StudyError, match="below"):
         later.write("a", io.BytesIO(b"one"))
+
+
+def test_a_store_is_reached_once_and_after_a_failure_left_alone_for_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fails, opened, now = False, [], [1000.0]
+
+    class Store(FileSystemArtifactStore):
+        def write(self, artifact_id: str, content_body: BinaryIO) -> None:
+            if fails:
+                raise TimeoutError("no answer")
+            super().write(artifact_id, content_body)
+
+    def opens(url: str) -> Store:
+        opened.append(url)
+        return Store(tmp_path)
+
+    monkeypatch.setattr("search.stores.artifact_store", opens)
+    monkeypatch.setattr("search.stores.time.monotonic", lambda: now[0])
+    store = later_store("s3://pictures")
+    for name in "ab":
+        store.write(name, io.BytesIO(b"one"))
+    assert opened == ["s3://pictures"]
+    fails = True
+    with pytest.raises(TimeoutError):
+        store.write("c", io.BytesIO(b"one"))
+    fails = False
+    now[0] += 299
+    with pytest.raises(StudyError, match=r"artifacts s3://pictures failed 299 s ago \(no answer\)"):
+        store.write("d", io.BytesIO(b"one"))
+    now[0] += 2
+    store.write("e", io.BytesIO(b"one"))
+    assert {path.name for path in tmp_path.iterdir()} == set("abe") and len(opened) == 2
+
+
+def test_a_server_that_does_not_answer_is_waited_for_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("boto3")
+    client = mock.Mock()
+    monkeypatch.setattr("boto3.client", client)
+    artifact_store("s3://pictures")
+    config = client.call_args.kwargs["config"]
+    assert (config.connect_timeout, config.read_timeout) == (5, 20)
+    assert config.retries["total_max_attempts"] == 2
 
 
 def test_an_endpoint_that_is_no_address_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import queue
+import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import optuna
@@ -16,10 +19,10 @@ import pytest
 import torch
 from rich.console import Console
 
-from search.export import ExportTask, _final_recipe, _folder, _train_trial, export_trials
+from search.export import ExportTask, _checkpoint, _final_recipe, _folder, _train_trial, export_trials
 from search.settings import StudySettings
 from search.space import SearchSpace
-from search.storage import Places
+from search.storage import Patience, Places, open_storage
 from search.study import StudyError, create_study, load_study, quiet_optuna, split_of
 from tests.search.synthetic import settings
 from tests.search.test_objective import SMALLEST
@@ -28,6 +31,7 @@ from zoo.data import make_split
 from zoo.data.dataset import USAGES
 from zoo.data.drawn import drawn_dataset
 from zoo.models import CARD, reserved
+from zoo.networks import config_from_json
 from zoo.training.loop import DivergedError, Trainer
 
 DATASET = drawn_dataset(64, 32, 16)
@@ -156,10 +160,92 @@ def test_what_another_process_trains_by_the_same_recipe_is_left_to_it(task: Expo
         assert [card.name for card in export()] == [task.folder.name]
 
 
+def test_a_checkpoint_is_of_its_data_and_one_of_another_run_is_begun_anew(task: ExportTask) -> None:
+    (trial,) = load_study(task.places).get_trials()[task.trial :]
+    recipe = _final_recipe(trial, 1, [])
+    checkpoint = _checkpoint(task.places, trial, recipe, DATASET.fingerprint)
+    assert checkpoint != _checkpoint(task.places, trial, recipe, "another")
+    config, split = config_from_json(trial.user_attrs["config"]), make_split(DATASET, kind="random", seed=1)
+    next(Trainer(config, recipe, DATASET, split, device=torch.device("cpu"), checkpoint=checkpoint).epochs())
+    _train_trial(task)
+    assert (task.folder / CARD).is_file() and not checkpoint.exists()
+
+
+def test_a_final_training_waits_for_a_database_server(
+    task: ExportTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage, patiences = open_storage(task.places), []
+
+    def opened(places: Places, *, patience: Patience | None = None) -> Any:
+        patiences.append(patience)
+        return storage
+
+    train = mock.Mock()
+    monkeypatch.setattr("search.storage.open_storage", opened)
+    monkeypatch.setattr("zoo.training.session.train_and_save", train)
+    _train_trial(task)
+    server = Places("s", "postgresql://user@db.example/faces", task.places.folder)
+    _train_trial(replace(task, places=server))
+    assert train.call_count == 2 and patiences[0] is None
+    assert patiences[1] is not None and patiences[1].seconds == 120
+
+
+def test_models_that_are_saved_take_no_share_of_time_and_workers(
+    task: ExportTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (first,) = load_study(task.places).get_trials()[task.trial :]
+    trials = [copy.copy(first) for _ in range(5)]
+    for number, trial in enumerate(trials):
+        trial.number = number
+    cards = [task.folder.parent / str(number) / CARD for number in range(5)]
+    for number in (0, 1, 3):
+        cards[number].parent.mkdir(parents=True)
+        cards[number].touch()
+    crews: list[list[ExportTask]] = []
+
+    class Crew:
+        def __init__(self, target: Any, tasks: list[ExportTask], *, most_deaths: int) -> None:
+            crews.append(tasks)
+
+        def watch(self) -> Iterator[None]:
+            for each in crews[-1]:
+                each.folder.mkdir()
+                (each.folder / CARD).touch()
+            yield
+
+        def stop(self) -> None:
+            pass
+
+    @contextmanager
+    def folder(places: Places, models: Path, trial: optuna.trial.FrozenTrial, *more: Any) -> Iterator[Path]:
+        yield models / str(trial.number)
+
+    monkeypatch.setattr("search.export._folder", folder)
+    monkeypatch.setattr("search.processes.Crew", Crew)
+    monkeypatch.setattr(Card, "load", lambda path: path)
+    deadline = time.time() + 1000
+    saved = export_trials(
+        task.places,
+        trials,
+        _settings(),
+        data=None,
+        ferplus=None,
+        device="cpu",
+        workers=2,
+        epochs=1,
+        deadline=deadline,
+        models=task.folder.parent,
+        console=Console(file=io.StringIO()),
+    )
+    assert saved == cards
+    assert [[each.trial for each in tasks] for tasks in crews] == [[2, 4]]
+    assert [each.deadline for each in crews[0]] == pytest.approx([deadline] * 2)
+
+
 def test_a_training_that_diverges_is_told_and_not_resumed(
     task: ExportTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def diverge(self: Trainer, number: int, on_step: Any) -> Any:
+    def diverge(self: Trainer, *arguments: Any) -> Any:
         self._save()
         raise DivergedError("the training loss is nan in epoch 1")
 

@@ -367,6 +367,19 @@ def test_a_trial_counts_without_its_pictures(
     assert "trial 0: its pictures can't be kept" in capsys.readouterr().err
 
 
+def test_a_death_before_a_pruned_trials_pictures_are_kept_is_a_crash(
+    tmp_path: Path, faces: tuple[FaceDataset, Split], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, reasons = Bench(tmp_path, faces, settings=settings(epochs=EPOCHS, max_macs=100_000)), []
+
+    def upload(trial: optuna.Trial, classes: tuple[str, ...], store: Any, reason: str) -> None:
+        reasons.append((reason, trial.user_attrs.get("reason")))
+
+    monkeypatch.setattr("search.artifacts.upload_trial", upload)
+    trial = bench.run()
+    assert reasons == [(trial.user_attrs["reason"], None)] and reason_of(trial).startswith("over the limit")
+
+
 def test_a_checkpoint_of_other_data_is_not_gone_on_from(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,7 @@ import joblib
 import psutil
 import pytest
 
-from search import processes
+from search import memory, processes
 from search.child import guard
 from search.processes import Crew, plan_devices, plan_workers
 from search.storage import StudyError
@@ -73,7 +73,8 @@ def test_processes_that_keep_dying_end_the_crew(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("search.processes._MOST_DEATHS", 2)
     for life in "abc":
         (tmp_path / life).touch()
-    with pytest.raises(StudyError, match="2 workers died within 5 minutes, the last by signal 9"):
+    said = "2 workers died within 5 minutes, the last by signal 9; .* required: fewer --workers if .*memory"
+    with pytest.raises(StudyError, match=said):
         run(f"lives {tmp_path}")
 
 
@@ -130,7 +131,8 @@ def test_without_a_connection_the_reason_is_printed(capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize(("workers", "number"), [("1", 1), ("3", 3), ("auto", None)])
-def test_workers_are_planned(workers: str, number: int | None) -> None:
+def test_workers_are_planned(workers: str, number: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "free_memory", lambda: 10**12)
     assert plan_workers(workers, "cpu") == (number or joblib.cpu_count())
 
 
@@ -143,7 +145,7 @@ def test_other_numbers_of_workers_are_refused(workers: str) -> None:
 def test_cores_are_shared_out_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
-    monkeypatch.setattr(processes.psutil, "virtual_memory", lambda: SimpleNamespace(available=1e12))
+    monkeypatch.setattr(processes, "free_memory", lambda: 10**12)
     assert plan_devices("cpu", 3) == [("cpu", 2)] * 3
     assert plan_devices("cpu", 20) == [("cpu", 1)] * 20
     assert plan_workers("auto", "cpu") == 8
@@ -154,9 +156,46 @@ def test_there_are_no_more_workers_than_fit_in_memory(
     gigabytes: float, workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(processes, "_cores", lambda: 8)
-    free = SimpleNamespace(available=int(gigabytes * 1e9))
-    monkeypatch.setattr(processes.psutil, "virtual_memory", lambda: free)
+    monkeypatch.setattr(processes, "free_memory", lambda: int(gigabytes * 1e9))
     assert plan_workers("auto", "cpu") == workers
+
+
+_V1 = "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
+_V2 = "memory.max", "memory.current", "inactive_file"
+
+
+@pytest.mark.parametrize(
+    ("own", "names", "limits", "left"),
+    [
+        ("0::/job/step", _V2, {"job/step": "9000", "job": "5000", "": "max"}, 4100),
+        ("0::/job/step", _V2, {"job/step": "max", "job": "max"}, 100_000),
+        ("0::/job/step", _V2, {"job/step": "999999"}, 100_000),
+        # Of a container: its path is the machine's, its group is the root.
+        ("0::/docker/1", _V2, {"": "3000"}, 2100),
+        ("1:name=systemd:/x\n4:cpu,memory:/job", _V1, {"memory/job": "3000", "memory": str(2**63)}, 2100),
+        ("4:cpu:/job", _V1, {"memory/job": "3000"}, 100_000),
+    ],
+)
+def test_a_containers_or_jobs_limit_counts_as_memory(
+    own: str,
+    names: tuple[str, str, str],
+    limits: dict[str, str],
+    left: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limit, taken, inactive = names
+    for group, value in limits.items():
+        folder = tmp_path / "groups" / group
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / limit).write_text(f"{value}\n")
+        (folder / taken).write_text("1000\n")
+        (folder / "memory.stat").write_text(f"anon 900\n{inactive} 100\n")
+    (tmp_path / "own").write_text(f"{own}\n")
+    monkeypatch.setattr(memory, "_OWN", tmp_path / "own")
+    monkeypatch.setattr(memory, "_GROUPS", tmp_path / "groups")
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=100_000))
+    assert memory.free_memory() == left
 
 
 def test_gpus_are_shared_out_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +210,8 @@ def test_a_process_that_keeps_dying_is_given_up(tmp_path: Path) -> None:
     for life in range(3):
         (tmp_path / str(life)).touch()
     crew = Crew(_run, [f"lives {tmp_path}"], most_deaths=2)
-    with pytest.raises(StudyError, match="died 2 times, the last by signal 9"):
+    said = "died 2 times, the last by signal 9; .* required: fewer --workers if .*memory"
+    with pytest.raises(StudyError, match=said):
         for _ in crew.watch():
             pass
     crew.stop()

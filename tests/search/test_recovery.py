@@ -1,5 +1,6 @@
 import datetime
 import json
+import math
 import multiprocessing
 import os
 import signal
@@ -35,7 +36,15 @@ from search.recovery import (
     requeue_lost,
     worker_identity,
 )
-from search.storage import Patience, Places, is_lost, lost_reason, open_storage, transaction
+from search.storage import (
+    Patience,
+    Places,
+    heartbeat_silences,
+    is_lost,
+    lost_reason,
+    open_storage,
+    transaction,
+)
 from search.study import quiet_optuna
 
 
@@ -243,17 +252,64 @@ def test_a_checkpoint_outlives_continuations_that_never_proposed(study: optuna.S
     assert list(tmp_path.glob("*.pt"))
 
 
-def test_stale_trials_of_other_machines_are_queued_again(study: optuna.Study, tmp_path: Path) -> None:
-    trial = begin(study, worker=identity(host="elsewhere"))
-    storage = open_storage(Places("s", f"sqlite:///{tmp_path}/study.db", tmp_path))
+def beat(study: optuna.Study, trial: optuna.Trial, seconds_ago: float) -> None:
+    """Record a heartbeat as if it were so old."""
+    storage = study._storage._backend  # type: ignore[attr-defined]
     storage.record_heartbeat(trial._trial_id)
-    optuna.storages.fail_stale_trials(study)
-    assert states(study) == ["RUNNING"]
+    then = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=seconds_ago)
     with storage.engine.begin() as connection:
-        connection.execute(sqlalchemy.text("UPDATE trial_heartbeats SET heartbeat = '2026-01-01 00:00:00'"))
-    optuna.storages.fail_stale_trials(study)
-    assert states(study) == ["FAIL", "WAITING"]
-    assert frozen(study, 1).user_attrs == {CONTINUES: 0, CRASHES: 1}
+        said = sqlalchemy.text("UPDATE trial_heartbeats SET heartbeat = :then WHERE trial_id = :id")
+        connection.execute(said, {"then": f"{then:%Y-%m-%d %H:%M:%S}", "id": trial._trial_id})
+
+
+@pytest.mark.parametrize(
+    ("changes", "longest"),
+    [
+        ({"host": "elsewhere", "pid": 2**22 + 1}, 180),
+        ({"space": "another container's", "pid": 2**22 + 1}, 180),
+        # This machine before its last start, or another of its name.
+        ({"boot": "another"}, 60),
+        ({"boot": ""}, 60),
+        # Its process is seen to live: the machine was suspended, or its clock set.
+        ({}, math.inf),
+    ],
+)
+def test_a_worker_that_isnt_seen_is_dead_when_its_heartbeat_is_silent(
+    study: optuna.Study, changes: dict[str, Any], longest: float
+) -> None:
+    trial = begin(study, worker=identity(**changes))
+    for silence in (0, 50, 170, 10_000):
+        dead = silence > longest
+        beat(study, trial, silence)
+        assert reclaim(study, study.get_trials()) == dead
+        if dead:
+            break
+    assert states(study) == (["FAIL", "WAITING"] if dead else ["RUNNING"])
+    assert not dead or frozen(study, 1).user_attrs == {CONTINUES: 0, CRASHES: 1}
+
+
+def test_a_dead_process_of_this_machine_isnt_waited_for(study: optuna.Study) -> None:
+    beat(study, begin(study, worker=identity(pid=2**22 + 1)), 0)
+    assert reclaim(study, study.get_trials())
+
+
+def test_heartbeats_of_finished_trials_and_other_studies_arent_told(study: optuna.Study) -> None:
+    other = optuna.create_study(study_name="t", storage=study._storage)
+    trials = [begin(each) for each in (study, study, other)]
+    for trial in trials:
+        beat(study, trial, 30)
+    study.tell(trials[0], 0.5)
+    assert heartbeat_silences(study) == {trials[1]._trial_id: pytest.approx(30, abs=10)}
+    assert heartbeat_silences(optuna.create_study()) == {}
+
+
+def test_machines_of_a_system_without_boot_ids_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "read_text", mock.Mock(side_effect=FileNotFoundError))
+    boots = []
+    for node in (1, 2):
+        monkeypatch.setattr("uuid.getnode", lambda node=node: node)
+        boots.append(worker_identity()["boot"])
+    assert all(boots) and boots[0] != boots[1]
 
 
 def _take_all(places: Places, taken: Any) -> None:

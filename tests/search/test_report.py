@@ -43,7 +43,7 @@ from search.report import main, print_summary, write_pictures
 from search.storage import Places, StudyError
 from search.table import StudyTable, words_of
 from search.views import hours_worked, lanes, survivors, thin
-from tests.search.synthetic import settings, synthetic_study
+from tests.search.synthetic import settings, synthetic_study, synthetic_trial
 
 MIXED = ("enqueued", "complete", "complete", "complete", "complete", "pruned", "over", "duplicate", "failed")
 
@@ -354,6 +354,30 @@ def test_findings_change_with_the_trials() -> None:
     assert "All 3 complete trials are networks that the study began with" in said["enqueued"]
     assert "3 were interrupted and queued again" in said["failed"]
     assert len(set(said.values())) == 5
+
+
+@pytest.mark.parametrize(
+    ("kinds", "said"),
+    [
+        (("enqueued",), "for custom_cnn, that it began with ("),
+        (("enqueued", "enqueued"), "for custom_cnn, the best of 2 networks that it began with ("),
+        (
+            ("enqueued", "enqueued", "pruned", "running"),
+            "for custom_cnn, the best of 3 networks that it began with, of which 2 ran to their end (",
+        ),
+        (
+            ("enqueued", "pruned", "over"),
+            "for custom_cnn, the best of 2 networks that it began with, of which 1 ran to its end (",
+        ),
+    ],
+)
+def test_the_networks_that_a_study_began_with_are_those_it_trained(kinds: tuple[str, ...], said: str) -> None:
+    study = synthetic_study(1, kinds=("complete",))
+    for number, kind in enumerate(kinds, 1):
+        trial = synthetic_trial(number, kind=kind)
+        trial.set_user_attr("network", "custom_cnn")
+        study.add_trial(trial)
+    assert said in "\n".join(findings(StudyTable.of(study)))
 
 
 @pytest.mark.parametrize("trials", [0, 1, 12])

@@ -11,11 +11,12 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from unittest import mock
 
 import cv2
+import optuna
 import psutil
 import pytest
 from optuna.trial import FrozenTrial, TrialState
@@ -113,24 +114,63 @@ def test_from_three_trials_to_a_prediction(data: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "studies/t").exists()
 
 
-def test_the_best_networks_are_trained_also_where_the_studys_pictures_cant_be_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def search_and_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], optuna.Study]:
+    """Runs what comes after the search, on a study of one complete trial; returns the study."""
     quiet_optuna()
     monkeypatch.chdir(tmp_path)
-    places, split = Places.of("s"), make_split(drawn_dataset(20, 10, 10))
+    places, dataset = Places.of("s"), drawn_dataset(20, 10, 10)
+    split = make_split(dataset)
     study = create_study(places, settings(), split)
     study.add_trial(synthetic_trial(0, kind="complete"))
+    options = _parser().parse_args(["--trials", "1"])
+
+    def call() -> optuna.Study:
+        _search_and_export(options, places, settings(), dataset, split, time.time(), None)
+        return study
+
+    return call
+
+
+def test_the_best_networks_are_trained_also_where_the_studys_pictures_cant_be_kept(
+    search_and_export: Callable[[], optuna.Study],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     export = mock.Mock(return_value=[])
     monkeypatch.setattr("search.export.export_trials", export)
     full = OSError(errno.ENOSPC, "No space left on device", "history.png")
     monkeypatch.setattr("search.report.write_pictures", mock.Mock(side_effect=full))
-    options = _parser().parse_args(["--trials", "1"])
-    _search_and_export(options, places, settings(), drawn_dataset(20, 10, 10), split, time.time(), None)
+    study = search_and_export()
     assert export.call_args.args[1] == finished_trials(study)
     told = capsys.readouterr()
     assert "note: the study's pictures can't be kept ([Errno 28] No space left on device: 'hi" in told.err
     assert "Pictures in" not in told.out
+
+
+def test_what_the_search_found_is_told_also_where_the_best_networks_cant_be_trained(
+    search_and_export: Callable[[], optuna.Study],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("search.report.write_pictures", mock.Mock(return_value=[]))
+    monkeypatch.setattr("search.export.export_trials", mock.Mock(side_effect=ZooError("a worker died")))
+    with pytest.raises(ZooError, match="a worker died"):
+        search_and_export()
+    told = capsys.readouterr().out
+    assert "Best trials of s" in told and "Saved networks" not in told
+
+
+def test_a_models_folder_that_cant_be_written_is_told_before_the_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.study.find_settings", lambda places: None)
+    monkeypatch.setattr(run, "_search_and_export", mock.Mock(side_effect=AssertionError))
+    refused = mock.Mock(side_effect=PermissionError(errno.EACCES, "Permission denied"))
+    monkeypatch.setattr("tempfile.TemporaryFile", refused)
+    said = f"--models {tmp_path}: nothing can be written there .*required: a folder that can be written"
+    with pytest.raises(ZooError, match=said):
+        run.main(["--models", str(tmp_path), "--device", "cpu"])
 
 
 def kill_in_mid_trial(process: subprocess.Popen[str], storage: str, *, after: int = -1) -> FrozenTrial:

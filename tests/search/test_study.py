@@ -192,6 +192,12 @@ def test_other_names_make_a_study(name: str, split: Split) -> None:
     assert load_study(Places.of(name)).study_name == name
 
 
+def test_braces_in_a_storages_url_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "{a}{{b}.db"
+    storage = open_storage(Places("s", f"sqlite:///{path}", tmp_path), create=True)
+    assert path.is_file() and optuna.get_all_study_names(storage) == []
+
+
 @pytest.mark.parametrize(
     ("url", "message"),
     [

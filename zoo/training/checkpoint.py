@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from zoo.output import moved_into_place
+from zoo.training.device import is_out_of_memory
 
 __all__ = ["checkpoint_beside", "load_checkpoint", "save_checkpoint"]
 
@@ -29,14 +30,19 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
         temporary.write_bytes(buffer.getbuffer())
 
 
-def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
-    """What `save_checkpoint` wrote, or None where there is no readable checkpoint.
+def load_checkpoint(path: Path) -> dict[str, Any] | None:
+    """What `save_checkpoint` wrote, on the CPU, or None where there is no readable checkpoint.
 
     Only tensors and plain values are read; a file with any other object in it counts as unreadable.
+
+    Raises:
+        RuntimeError, MemoryError: there is no memory for it.
     """
     try:
-        return torch.load(path, map_location=device, weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         return None
-    except (RuntimeError, pickle.UnpicklingError, EOFError):
+    except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
+        if is_out_of_memory(error):
+            raise
         return None

@@ -30,11 +30,15 @@ from zoo.training.pretrained import Start
 from zoo.training.recipe import Recipe, learning_rate_factor, resolution, resolutions
 from zoo.training.teacher import Teacher
 
-__all__ = ["DivergedError", "EpochResult", "Trainer"]
+__all__ = ["DivergedError", "EpochResult", "OtherRunError", "Trainer"]
 
 
 class DivergedError(Exception):
     """The training loss is no longer a finite number."""
+
+
+class OtherRunError(ConfigError):
+    """The checkpoint that a training was to go on from is of another one."""
 
 
 @dataclass(frozen=True)
@@ -410,12 +414,12 @@ class Trainer:
         save_checkpoint(self._checkpoint, state)
 
     def _resume(self) -> None:
-        state = load_checkpoint(self._checkpoint, self.device) if self._checkpoint else None
+        state = load_checkpoint(self._checkpoint) if self._checkpoint else None
         if state is None:
             return
         for name, value in self._identity.items():
             if state["identity"].get(name) != value:
-                raise ConfigError(
+                raise OtherRunError(
                     f"checkpoint {self._checkpoint} belongs to a run with another {name}; "
                     "required: the same run, or another place for the checkpoint"
                 )

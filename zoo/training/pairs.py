@@ -398,7 +398,7 @@ class PairTrainer:
             save_checkpoint(self._checkpoint, state)
 
     def _resume(self) -> None:
-        state = load_checkpoint(self._checkpoint, self.device) if self._checkpoint else None
+        state = load_checkpoint(self._checkpoint) if self._checkpoint else None
         if state is None:
             return
         for name, value in self._identity.items():

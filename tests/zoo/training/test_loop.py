@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -231,14 +232,26 @@ def test_a_checkpoint_of_another_run_is_refused(change: dict[str, Any], words: s
 def test_an_unreadable_checkpoint_counts_as_none(content: bytes, tmp_path: Path) -> None:
     checkpoint = tmp_path / "run.checkpoint"
     checkpoint.write_bytes(content)
-    assert load_checkpoint(checkpoint, CPU) is None
+    assert load_checkpoint(checkpoint) is None
     assert _trainer(checkpoint=checkpoint).history == []
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError()])
+def test_a_checkpoint_that_memory_has_no_room_for_is_kept(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = tmp_path / "run.checkpoint"
+    next(_trainer(checkpoint=checkpoint).epochs())
+    with monkeypatch.context() as patch, pytest.raises(type(error)):
+        patch.setattr(torch, "load", mock.Mock(side_effect=error))
+        _trainer(checkpoint=checkpoint)
+    assert len(_trainer(checkpoint=checkpoint).history) == 1
 
 
 def test_a_checkpoint_with_code_in_it_is_not_run(tmp_path: Path) -> None:
     checkpoint = tmp_path / "run.checkpoint"
     torch.save({"network": tmp_path}, checkpoint)
-    assert load_checkpoint(checkpoint, CPU) is None
+    assert load_checkpoint(checkpoint) is None
 
 
 def test_classes_have_to_be_those_of_the_data() -> None:
