@@ -310,7 +310,7 @@ def test_a_network_that_never_leaves_the_most_frequent_class_is_pruned(
 def test_an_accident_prunes_the_trial_and_the_next_one_runs(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
 ) -> None:
-    def fail(self: Trainer, number: int, on_step: Any) -> Any:
+    def fail(self: Trainer, *arguments: Any) -> Any:
         raise error
 
     monkeypatch.setattr(Trainer, "_train", fail)
@@ -331,7 +331,7 @@ def test_an_absurd_learning_rate_diverges_in_earnest(bench: Bench, monkeypatch: 
 def test_any_other_fault_stops_the_worker_with_the_trial_recorded(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(self: Trainer, number: int, on_step: Any) -> Any:
+    def fail(self: Trainer, *arguments: Any) -> Any:
         raise KeyError("nonsense")
 
     monkeypatch.setattr(Trainer, "_train", fail)
