@@ -674,15 +674,14 @@ def _photo_tab(page: _Page) -> None:
             "",
         )
 
-    def found(source: str | None, first: str, other: str) -> tuple[Any, ...]:
-        return show(source, first, other, as_face=False)
-
     def as_face(source: str | None, first: str, other: str) -> tuple[Any, ...]:
         return show(source, first, other, as_face=True)
 
-    def read_anew(source: str | None, first: str, other: str, before: Photo | None) -> tuple[Any, ...]:
+    def found(source: str | None, first: str, other: str, before: Photo | None) -> tuple[Any, ...]:
+        if before is None or before.source != source:
+            return show(source, first, other, as_face=False)
         # The same faces by another network: what was chosen of them stays.
-        return show(source, first, other, as_face=before is not None and before.whole, before=before)
+        return show(source, first, other, as_face=before.whole, before=before)
 
     @_told_in_place
     def explained(photo: Photo | None, index: int | None) -> str:
@@ -695,13 +694,12 @@ def _photo_tab(page: _Page) -> None:
         return explain(library, photo, index)
 
     inputs, outputs = [picture, network, second], [words, whole, shown, face, kept, detail]
-    changed = picture.change(found, inputs, outputs, api_visibility="private", **_SHORT)
-    pressed = whole.click(as_face, inputs, outputs, api_visibility="private", **_SHORT)
-    turned = gr.on(
-        [network.input, second.input], read_anew, [*inputs, kept], outputs,
+    changed = gr.on(
+        [picture.change, network.input, second.input], found, [*inputs, kept], outputs,
         api_visibility="private", **_SHORT,
     )  # fmt: skip
-    for event in (changed, pressed, turned):
+    pressed = whole.click(as_face, inputs, outputs, api_visibility="private", **_SHORT)
+    for event in (changed, pressed):
         event.success(
             explained, [kept, face], detail, api_visibility="private", show_progress="hidden", **_SHORT
         )

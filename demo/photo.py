@@ -24,10 +24,12 @@ class Photo:
     Attributes:
         networks: one or two names.
         answers: those networks' answers to the same faces, a tuple a network.
+        source: where the picture came from, to tell it from another.
     """
 
     networks: tuple[str, ...]
     answers: tuple[tuple[Answer, ...], ...]
+    source: str = ""
 
     @property
     def faces(self) -> int:
@@ -63,7 +65,7 @@ def look(
     answers = [recognise(image, library.predictor(first), whole=whole)]
     crops, boxes = [answer.crop for answer in answers[0]], [answer.box for answer in answers[0]]
     answers += [answers_of(library.predictor(name), crops, boxes) for name in names[1:]]
-    return annotate(image, answers[0]), Photo(names, tuple(answers))
+    return annotate(image, answers[0]), Photo(names, tuple(answers), str(source))
 
 
 def summary(photo: Photo) -> str:

@@ -118,9 +118,8 @@ def _decode(image: Image.Image, name: str) -> np.ndarray:
         image.load()
         image = upright(image)
         if image.mode.startswith("I") or image.mode == "F":
-            pixels = np.asarray(image)
-            # Of 16 bits, too, as files with the values of 8 bits are common.
-            return _from_array(pixels if image.mode == "F" else pixels.astype(np.int32), name)
+            # Files of 16 bits with the values of 8 are common.
+            return _from_array(np.asarray(image), name, wide=False)
         return _on_white(image)
     except DECODING_ERRORS as error:
         raise ImageError(f"{name}: is damaged or cut short ({_reason(error)})") from error
@@ -146,7 +145,8 @@ def _on_white(image: Image.Image) -> np.ndarray:
     return pixels
 
 
-def _from_array(array: np.ndarray, name: str) -> np.ndarray:
+def _from_array(array: np.ndarray, name: str, *, wide: bool = True) -> np.ndarray:
+    """See `read_image`; not `wide`, 16 bits are told by a value above 255 only."""
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
@@ -160,7 +160,8 @@ def _from_array(array: np.ndarray, name: str) -> np.ndarray:
     if array.dtype.kind not in "uif":
         raise ImageError(f"{name}: holds {array.dtype}, not numbers from 0 to 255")
     if array.dtype != np.uint8:
-        wide, real = array.dtype.kind == "u" and array.dtype.itemsize == 2, array.dtype.kind == "f"
+        wide = wide and array.dtype.kind == "u" and array.dtype.itemsize == 2
+        real = array.dtype.kind == "f"
         array = array.astype(np.float32)
         if not np.isfinite(array).all():
             raise ImageError(f"{name}: holds values that are not finite numbers")
