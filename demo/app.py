@@ -841,18 +841,19 @@ def _video_tab(page: _Page) -> None:
             )
 
     def watched(path: str | None, name: str) -> Iterator[str]:
-        latest = None
-        for count, latest in enumerate(watch_film(path, page.library.predictor(name))):
+        latest, predictor = None, page.library.predictor(name)
+        for count, latest in enumerate(watch_film(path, predictor)):
             if count % 8 == 0:
                 yield _progress(latest.progress, f"{latest.watched:.0f} s watched")
         if latest is not None:
-            yield film_page(latest, page.library.predictor(name).card.name)
+            yield film_page(latest, predictor.card.name)
 
     def read(paths: list[str] | None, name: str) -> Iterator[str]:
         so_far: list[Any] = []
-        for total, so_far in read_many(paths, page.library.predictor(name)):
+        predictor = page.library.predictor(name)
+        for total, so_far in read_many(paths, predictor):
             yield _progress(len(so_far) / total, f"{len(so_far)} of {total} pictures")
-        yield batch_page(so_far, page.library.predictor(name).card.name)
+        yield batch_page(so_far, predictor.card.name)
 
     _long_work(watch_button, watch_stop, watched, [film, network], film_answer)
     _long_work(read_button, read_stop, read, [files, network], many_answer)

@@ -14,6 +14,7 @@ from html import escape
 import numpy as np
 
 from demo.draw import colour_of
+from zoo.pareto import pareto_front
 
 __all__ = ["Point", "pareto_chart", "timeline"]
 
@@ -209,12 +210,9 @@ def _dot(
 
 def _front(points: Sequence[Point]) -> list[Point]:
     """The comparable points that no cheaper one equals in accuracy, from the cheapest on."""
-    front: list[Point] = []
     comparable = [point for point in points if point.comparable]
-    for point in sorted(comparable, key=lambda point: (point.cost, -point.accuracy)):
-        if not front or point.accuracy > front[-1].accuracy:
-            front.append(point)
-    return front
+    front = pareto_front([point.cost for point in comparable], [point.accuracy for point in comparable])
+    return [comparable[place] for place in front]
 
 
 def _amount(value: float) -> str:

@@ -13,6 +13,7 @@ import pandas as pd
 from scipy import stats
 
 from search.table import StudyTable
+from zoo.pareto import pareto_front as _pareto_front
 
 __all__ = [
     "SHUFFLES",
@@ -232,14 +233,9 @@ def _categorical(name: str, values: pd.Series, accuracy: pd.Series) -> Effect:
 
 def pareto_front(table: StudyTable) -> list[int]:
     """The complete trials that none beats in accuracy at no more multiply–accumulates, cheapest first."""
-    front: list[int] = []
-    best = -math.inf
     rows = table.complete.dropna(subset=["macs", "accuracy"])
-    for number, row in rows.sort_values(["macs", "accuracy"], ascending=[True, False]).iterrows():
-        if row.accuracy > best:
-            best = row.accuracy
-            front.append(int(str(number)))
-    return front
+    front = _pareto_front(rows.macs.tolist(), rows.accuracy.tolist())
+    return [int(str(rows.index[place])) for place in front]
 
 
 def savings(table: StudyTable) -> Savings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from matplotlib.transforms import Bbox
 
 from zoo.errors import DataError
 from zoo.networks.siamese import SIAMESE
+from zoo.pareto import pareto_front
 from zoo.training.pictures import BLUE, GRAY, GRID, INK, ORANGE, new_figure, save_figure
 
 __all__ = ["draw_networks"]
@@ -47,7 +48,10 @@ def draw_networks(networks: Sequence[dict[str, Any]], path: Path) -> None:
     figure = new_figure(11, 6.2)
     axes = figure.subplots()
     axes.set_xscale("log")
-    front = list(_front(measured))
+    places = pareto_front(
+        [network["macs"] for network in measured], [network["ours"]["accuracy"] for network in measured]
+    )
+    front = [measured[place] for place in places]
     axes.step(
         [network["macs"] for network in front],
         [network["ours"]["accuracy"] for network in front],
@@ -106,15 +110,6 @@ def draw_networks(networks: Sequence[dict[str, Any]], path: Path) -> None:
 
 def _faces(network: dict[str, Any]) -> tuple[str, str]:
     return network["ours"]["part"], network["ours"]["data"]
-
-
-def _front(measured: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The networks that are more accurate than every cheaper one, by rising cost."""
-    best = 0.0
-    for network in sorted(measured, key=lambda one: (one["macs"], -one["ours"]["accuracy"])):
-        if network["ours"]["accuracy"] > best:
-            best = network["ours"]["accuracy"]
-            yield network
 
 
 def _label(axes: Axes, measured: Sequence[dict[str, Any]], told: Sequence[dict[str, Any]]) -> None:
