@@ -498,8 +498,8 @@ def test_the_networks_are_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("flip", [False, True])
 def test_the_members_of_an_ensemble_are_chosen_on_validation(flip: bool) -> None:
     dataset = load_dataset(Path("fer2013.csv"))
-    _copied("tiny1", "again")
-    models = ["again", "tiny0", "tiny1"]
+    _copied("tiny1", "twin")
+    models = ["tiny0", "tiny1", "twin"]
     chosen, tried = ensemble.choose_members(models, dataset, most=3, flip=flip)
     accuracy = {}
     for size in range(1 if flip else 2, 4):
@@ -509,7 +509,7 @@ def test_the_members_of_an_ensemble_are_chosen_on_validation(flip: bool) -> None
             shutil.rmtree(folder)
     assert tried == len(accuracy) == (7 if flip else 4)
     assert tuple(chosen) == max(accuracy, key=lambda members: (accuracy[members], -len(members)))
-    shutil.rmtree("models/again")
+    shutil.rmtree("models/twin")
 
 
 def test_an_ensemble_of_chosen_members_says_of_which(tmp_path: Path) -> None:
