@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import argparse
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from zoo.command import run_command
 from zoo.data.load import add_data_arguments
 from zoo.errors import ConfigError, WeightsError
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from zoo.card import Card
     from zoo.data.dataset import FaceDataset
 
-__all__ = ["choose_members", "main", "make_ensemble"]
+__all__ = ["Member", "choose_members", "load_members", "main", "make_ensemble"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,20 +42,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_data_arguments(parser, split=False, votes="if the models were trained with them")
     options = parser.parse_args(argv)
 
-    from zoo.console import stderr, stdout
+    from zoo.console import face_bar, stderr, stdout
     from zoo.data.load import load_dataset
     from zoo.models import require_free
 
     require_free(options.out)
+    members = load_members(options.models, options.out)
     dataset = load_dataset(options.data, ferplus=options.ferplus)
     for sentence in dataset.notes:
         stderr().print(sentence, style="yellow", soft_wrap=True)
-    models, origin = options.models, ""
-    with stderr().status("measuring"):
-        if options.choose is not None:
-            models, combinations = choose_members(models, dataset, most=options.choose, flip=options.flip)
-            origin = f" Chosen out of {combinations:,} combinations of {', '.join(options.models)}."
-        card = make_ensemble(models, dataset, options.out, flip=options.flip, origin=origin)
+    flip, origin = options.flip, ""
+    if options.choose is not None:
+        candidates = ", ".join(member.name for member in members)
+        with face_bar("choosing") as on_faces:
+            members, tried = choose_members(
+                members, dataset, most=options.choose, flip=flip, on_faces=on_faces
+            )
+        origin = f" Chosen out of {tried:,} combinations of {candidates}."
+    with face_bar("measuring") as on_faces:
+        card = make_ensemble(members, dataset, options.out, flip=flip, origin=origin, on_faces=on_faces)
     figures = card.metrics[card.validation]
     low, high = figures["accuracy_interval"]
     stdout().print(
@@ -64,75 +71,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def choose_members(
-    models: Sequence[str], dataset: FaceDataset, *, most: int, flip: bool
-) -> tuple[list[str], int]:
-    """Try all combinations of some models on the validation faces of the split that they share.
+class Member(NamedTuple):
+    """A model that an ensemble has, or may have, by the name that the ensemble finds it by."""
 
-    Args:
-        models, dataset, flip: see `make_ensemble`.
-        most: models in a combination.
-
-    Returns:
-        The combination whose mean probability is most accurate, of several the one of the fewest models; and
-        how many were tried.
-
-    Raises:
-        ConfigError, WeightsError: see `make_ensemble`; `most` is less than an ensemble needs.
-    """
-    import numpy as np
-
-    from zoo.predictor import Predictor
-    from zoo.training.pretrained import shared_split
-
-    least = 1 if flip else 2
-    if not least <= most <= len(models):
-        raise ConfigError(
-            f"at most {most} members; required: {least} at least, and at most the {len(models)} models"
-        )
-    predictors = [Predictor.load(name) for name in models]
-    rows = shared_split([predictor.card for predictor in predictors], dataset).validation
-    faces, labels = dataset.faces[rows], dataset.labels[rows]
-    views = [faces, np.ascontiguousarray(faces[:, :, ::-1])] if flip else [faces]
-    answers = np.stack(
-        [np.mean([predictor.probabilities(view) for view in views], axis=0) for predictor in predictors]
-    )
-    tried = [
-        list(members)
-        for size in range(least, most + 1)
-        for members in itertools.combinations(range(len(models)), size)
-    ]
-    right = [np.count_nonzero(answers[members].sum(axis=0).argmax(axis=1) == labels) for members in tried]
-    return [models[member] for member in tried[int(np.argmax(right))]], len(tried)
+    name: str
+    network: nn.Module
+    card: Card
 
 
-def make_ensemble(
-    models: Sequence[str], dataset: FaceDataset, folder: Path, *, flip: bool, origin: str = ""
-) -> Card:
-    """Measure an ensemble on every part of the split that its members share, and save its card.
+def load_members(models: Sequence[str], folder: Path) -> list[Member]:
+    """Load models, and see that an ensemble would find each of them by its name.
 
     Args:
         models: names or folders, each once.
-        dataset: what the members were trained on.
-        folder: of the ensemble; its name is the ensemble's name.
-        flip: they are asked of each face's mirror image, too.
-        origin: what the card's note adds.
-
-    Returns:
-        The saved card.
+        folder: of the ensemble, which needn't exist yet; its name is the ensemble's name.
 
     Raises:
-        ConfigError: the members' data, split or classes differ, or aren't those of `dataset`; there are too
-            few of them, or two of one name.
+        ConfigError: two are of one name, or one has the ensemble's.
         WeightsError: there is no such model, it was altered, or its name finds another one from the
             ensemble's folder.
     """
     from zoo.card import Card
-    from zoo.models import CARD, join_models, load_part, resolve, save_ensemble
-    from zoo.networks.ensemble import EnsembleConfig
-    from zoo.training.fit import describe_data, measured, versions
-    from zoo.training.pretrained import shared_split
-    from zoo.training.report import write_report
+    from zoo.models import CARD, load_part, resolve
 
     places = [resolve(name).resolve() for name in models]
     names = [place.name for place in places]
@@ -140,15 +100,100 @@ def make_ensemble(
         raise ConfigError(
             f"members are {', '.join(names)}; required: each model once, and none called {folder.name}"
         )
-    cards = [Card.load(place / CARD) for place in places]
     members = []
-    for place, card in zip(places, cards, strict=True):
+    for name, place in zip(names, places, strict=True):
         try:
-            members.append(load_part(folder, place.name, card.weights_sha256))
+            loaded = load_part(folder, name, Card.load(place / CARD).weights_sha256)
         except WeightsError as error:
             raise WeightsError(
                 f"{folder} would not find its member {place} ({error}); required: the ensemble beside it"
             ) from None
+        members.append(Member(name, *loaded))
+    return members
+
+
+def choose_members(
+    members: Sequence[Member],
+    dataset: FaceDataset,
+    *,
+    most: int,
+    flip: bool,
+    on_faces: Callable[[int, int], object] | None = None,
+) -> tuple[list[Member], int]:
+    """Try all combinations of some models on the validation faces of the split that they share.
+
+    Args:
+        members, dataset, flip, on_faces: see `make_ensemble`.
+        most: models in a combination.
+
+    Returns:
+        The combination whose mean probability is most accurate, of several the one of the fewest models; and
+        how many were tried.
+
+    Raises:
+        ConfigError: see `make_ensemble`; `most` is less than an ensemble needs.
+    """
+    import numpy as np
+
+    from zoo.predictor import Predictor, count_faces
+    from zoo.training.pretrained import shared_split
+
+    least = 1 if flip else 2
+    if not least <= most <= len(members):
+        raise ConfigError(
+            f"at most {most} members; required: {least} at least, and at most the {len(members)} models"
+        )
+    predictors = [Predictor(member.network, member.card) for member in members]
+    rows = shared_split([member.card for member in members], dataset).validation
+    faces, labels = dataset.faces[rows], dataset.labels[rows]
+    views = [faces, np.ascontiguousarray(faces[:, :, ::-1])] if flip else [faces]
+    count_faces(predictors, len(predictors) * len(views) * len(faces), on_faces)
+    answers = np.stack(
+        [np.mean([predictor.probabilities(view) for view in views], axis=0) for predictor in predictors]
+    )
+    tried = [
+        list(places)
+        for size in range(least, most + 1)
+        for places in itertools.combinations(range(len(members)), size)
+    ]
+    right = [np.count_nonzero(answers[places].sum(axis=0).argmax(axis=1) == labels) for places in tried]
+    return [members[place] for place in tried[int(np.argmax(right))]], len(tried)
+
+
+def make_ensemble(
+    members: Sequence[Member],
+    dataset: FaceDataset,
+    folder: Path,
+    *,
+    flip: bool,
+    origin: str = "",
+    on_faces: Callable[[int, int], object] | None = None,
+) -> Card:
+    """Measure an ensemble on every part of the split that its members share, and save its card.
+
+    Args:
+        members: of `load_members` for this folder.
+        dataset: what the members were trained on.
+        folder: of the ensemble; its name is the ensemble's name.
+        flip: they are asked of each face's mirror image, too.
+        origin: what the card's note adds.
+        on_faces: see `zoo.predictor.count_faces`.
+
+    Returns:
+        The saved card.
+
+    Raises:
+        ConfigError: the members' data, split or classes differ, or aren't those of `dataset`; there are too
+            few of them.
+    """
+    from zoo.card import Card
+    from zoo.models import join_models, save_ensemble
+    from zoo.networks.ensemble import EnsembleConfig
+    from zoo.training.fit import describe_data, measured, versions
+    from zoo.training.pretrained import shared_split
+    from zoo.training.report import write_report
+
+    names, cards = [member.name for member in members], [member.card for member in members]
     split = shared_split(cards, dataset)
     config = EnsembleConfig(
         classes=len(dataset.classes),
@@ -182,7 +227,8 @@ def make_ensemble(
         note=f"The mean probability of {', '.join(names)}"
         f"{', of faces and mirror images' if flip else ''}.{origin}",
     )
-    card, logits, labels = measured(draft, join_models(members, flip=flip), dataset, split)
+    network = join_models([(member.network, member.card) for member in members], flip=flip)
+    card, logits, labels = measured(draft, network, dataset, split, on_faces=on_faces)
     card = save_ensemble(folder, card)
     write_report(folder, card, logits, labels)
     return card

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.json:
         require_writable(options.json)
 
-    from zoo.console import stderr, stdout
+    from zoo.console import face_bar, stderr, stdout
     from zoo.data.load import load_dataset
     from zoo.predictor import Predictor
     from zoo.training.device import pick_device
@@ -61,8 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         for sentence in warnings:
             stderr().print(sentence, style="yellow", soft_wrap=True)
     part, rows = _rows(dataset, options.usage, split)
-    with stderr().status(f"{len(rows):,} faces of {part}"):
-        results = evaluate_models(predictors, dataset, rows, tta=options.tta)
+    with face_bar("measuring") as on_faces:
+        results = evaluate_models(predictors, dataset, rows, tta=options.tta, on_faces=on_faces)
     title = f"{dataset.name}, {part}, {len(rows):,} faces{', with flips and shifts' if options.tta else ''}"
     stdout().print(_table(results, title))
     stdout().print(_class_table(results[-1]))
@@ -156,7 +156,12 @@ def _rows(dataset: FaceDataset, usage: str, split: Split | None) -> tuple[str, n
 
 
 def evaluate_models(
-    predictors: Sequence[Predictor], dataset: FaceDataset, rows: np.ndarray, *, tta: bool = False
+    predictors: Sequence[Predictor],
+    dataset: FaceDataset,
+    rows: np.ndarray,
+    *,
+    tta: bool = False,
+    on_faces: Callable[[int, int], object] | None = None,
 ) -> list[dict[str, Any]]:
     """Measure models on the same faces; two or more are also measured as one ensemble, which comes last.
 
@@ -165,6 +170,7 @@ def evaluate_models(
     Args:
         rows: int64 (N,), at least one.
         tta: see `Predictor.logits`.
+        on_faces: see `zoo.predictor.count_faces`.
 
     Returns:
         One entry a model: `zoo.training.evaluate.measure`, with its `name` and `faces_per_second`.
@@ -175,6 +181,7 @@ def evaluate_models(
     import numpy as np
     from scipy.special import softmax
 
+    from zoo.predictor import VIEWS_TTA, count_faces
     from zoo.training.evaluate import calibration_error, measure
 
     for predictor in predictors:
@@ -188,6 +195,8 @@ def evaluate_models(
     raw, calibrated, seconds = [], [], 0.0
     for predictor in predictors:
         predictor.logits(faces[:64])  # the first call of a network is slower
+    count_faces(predictors, len(predictors) * len(faces) * (VIEWS_TTA if tta else 1), on_faces)
+    for predictor in predictors:
         started = time.perf_counter()
         logits = predictor.logits(faces, tta=tta)
         spent = time.perf_counter() - started

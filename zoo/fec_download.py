@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,8 +11,6 @@ from zoo.command import run_command
 from zoo.errors import ConfigError
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from zoo.data.fec import FecTriplets
     from zoo.data.fec_download import Limits
 
@@ -73,6 +70,7 @@ def _fetch(triplets: FecTriplets, folder: Path, threads: int, limits: Limits, re
     from collections import Counter
     from contextlib import closing
 
+    from zoo.console import progress_bar, stderr
     from zoo.data.fec_download import download_images
 
     addresses = triplets.addresses()
@@ -81,11 +79,11 @@ def _fetch(triplets: FecTriplets, folder: Path, threads: int, limits: Limits, re
     downloads = download_images(
         addresses, folder / "images", threads=threads, limits=limits, report=report, retry_final=retry_dead
     )
-    with closing(downloads), _progress() as progress:
-        bar = progress.add_task("pictures", total=len(addresses), note="")
+    with closing(downloads), progress_bar(stderr()) as progress:
+        bar = progress.add_task("pictures", total=len(addresses), status="")
         for result in downloads:
             counts["dead" if result.path is None else "fetched" if result.fresh else "here before"] += 1
-            progress.update(bar, advance=1, note=f"{counts['dead']} dead")
+            progress.update(bar, advance=1, status=f"{counts['dead']} dead")
     print(
         f"pictures: {len(addresses)} named, {counts['fetched']} fetched, {counts['here before']} here before"
     )
@@ -95,31 +93,24 @@ def _fetch(triplets: FecTriplets, folder: Path, threads: int, limits: Limits, re
 def _crop(triplets: FecTriplets, folder: Path, processes: int | None) -> None:
     from contextlib import closing
 
+    from zoo.console import progress_bar, stderr
     from zoo.data.fec_faces import crop_faces
 
     total = len(triplets.crops())
     done, unreadable = 0, 0
     crops = crop_faces(triplets, folder / "images", folder / "faces", processes=processes)
-    with closing(crops), _progress() as progress:
-        bar = progress.add_task("faces", total=total, note="")
+    with closing(crops), progress_bar(stderr()) as progress:
+        bar = progress.add_task("faces", total=total, status="")
         for crop in crops:
             done += crop.faces
             if crop.reason:
                 unreadable += 1
-                progress.console.print(f"{crop.url}: {crop.reason}", highlight=False, markup=False)
+                progress.console.print(f"{crop.url}: {crop.reason}")
             progress.update(bar, completed=done)
     print(
         f"faces: {done} of {total} in {folder / 'faces'}"
         + f"; {unreadable} pictures failed" * bool(unreadable)
     )
-
-
-def _progress() -> Progress:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, TextColumn("{task.fields[note]}"), console=Console(file=sys.stderr))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_data_arguments(parser, split=False, votes="if the model was trained with them")
     options = parser.parse_args(argv)
 
-    from zoo.console import stderr, stdout
+    from zoo.console import face_bar, stderr, stdout
     from zoo.data.load import load_dataset
     from zoo.models import MODELS, WEIGHTS, require_free, resolve
 
@@ -41,8 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     dataset = load_dataset(options.data, ferplus=options.ferplus)
     for sentence in dataset.notes:
         stderr().print(sentence, style="yellow", soft_wrap=True)
-    with stderr().status("measuring"):
-        before, after = halve_model(place, dataset, folder)
+    with face_bar("measuring") as on_faces:
+        before, after = halve_model(place, dataset, folder, on_faces=on_faces)
     sizes = [(each / WEIGHTS).stat().st_size / 2**20 for each in (place, folder)]
     figures = [card.metrics[card.validation] for card in (before, after)]
     low, high = figures[1]["accuracy_interval"]
@@ -54,13 +54,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def halve_model(place: Path, dataset: FaceDataset, folder: Path) -> tuple[Card, Card]:
+def halve_model(
+    place: Path,
+    dataset: FaceDataset,
+    folder: Path,
+    *,
+    on_faces: Callable[[int, int], object] | None = None,
+) -> tuple[Card, Card]:
     """Save a model with its kernels and matrices in float16, measured as they are then.
 
     Args:
         place: folder of the model.
         dataset: what it was trained on.
         folder: of the model to be; its name is that model's name.
+        on_faces: see `zoo.predictor.count_faces`.
 
     Returns:
         The cards of both.
@@ -83,7 +90,7 @@ def halve_model(place: Path, dataset: FaceDataset, folder: Path) -> tuple[Card, 
     # What the weights learned from stays; the rows are those that are measured.
     data = {**before.data, "split": describe_data(dataset, split)["split"]}
     draft = dataclasses.replace(before, name=folder.name, note=note, data=data, validation=split.names[1])
-    after, logits, labels = measured(draft, network, dataset, split)
+    after, logits, labels = measured(draft, network, dataset, split, on_faces=on_faces)
     after = save_model(folder, network, after, half=True)
     write_report(folder, after, logits, labels)
     return before, after

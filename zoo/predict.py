@@ -126,9 +126,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not files:
         raise ConfigError(f"{', '.join(map(str, options.sources))}: there is no picture in it")
     failed: list[tuple[Path, ImageError]] = []
-    rows = _passing_over(_with_progress(predict_files(predictor, files, cropped=options.cropped)), failed)
+    results = predict_files(predictor, files, cropped=options.cropped)
+    rows = _passing_over(_with_progress(results, len(files)), failed)
     if options.csv:
-        _write_csv(options.csv, rows, predictor.classes)
+        faces = _write_csv(options.csv, rows, predictor.classes)
+        read = len(files) - len(failed)
+        print(f"{options.csv}: {faces:,} faces in {read:,} pictures", file=sys.stderr)
     else:
         _print_table(rows, predictor.classes, predictor.card.unsure_below)
     if failed:
@@ -148,22 +151,21 @@ def _passing_over(
 
 
 def _with_progress(
-    results: Iterable[Row | tuple[Path, ImageError]],
+    results: Iterable[Row | tuple[Path, ImageError]], files: int
 ) -> Iterator[Row | tuple[Path, ImageError]]:
-    from rich.progress import Progress, TextColumn, TimeElapsedColumn
+    from zoo.console import progress_bar, stderr
 
-    from zoo.console import stderr
-
-    console = stderr()
-    columns = (TextColumn("{task.completed:.0f} faces"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("faces", total=None)
+    with progress_bar(stderr()) as bar:
+        task = bar.add_task("pictures", total=files, status="")
         for result in results:
             yield result
-            progress.advance(task)
+            # The first row of a picture stands for it.
+            bar.advance(task, 0 if isinstance(result, Row) and result.face > 1 else 1)
 
 
-def _write_csv(path: Path, rows: Iterable[Row], classes: tuple[str, ...]) -> None:
+def _write_csv(path: Path, rows: Iterable[Row], classes: tuple[str, ...]) -> int:
+    """Write all rows; returns how many faces they are."""
+    faces = 0
     # A file's name need not be UTF-8; it is written as its folder has it.
     with whole_file(path, newline="", errors="surrogateescape") as file:
         writer = csv.writer(file)
@@ -173,6 +175,8 @@ def _write_csv(path: Path, rows: Iterable[Row], classes: tuple[str, ...]) -> Non
             place = row.box or ("",) * 4
             numbers = [f"{value:.4f}" for value in row.probabilities] or [""] * len(classes)
             writer.writerow((row.file, row.face, *place, *_answer(row, classes), *numbers))
+            faces += row.face > 0
+    return faces
 
 
 def _print_table(rows: Iterable[Row], classes: tuple[str, ...], unsure_below: float) -> None:

@@ -3,6 +3,7 @@ share."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,9 +22,10 @@ from zoo.training.device import full_precision
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-__all__ = ["Predictor"]
+__all__ = ["VIEWS_TTA", "Predictor", "count_faces"]
 
 _SHIFTS = ((0, 0), (0, 2), (0, -2), (2, 0), (-2, 0))
+VIEWS_TTA = 2 * len(_SHIFTS)
 
 
 class Predictor:
@@ -33,9 +35,11 @@ class Predictor:
         card, classes, network, preprocess: as saved.
         session: of ONNX Runtime with an export of this model (`zoo.export_onnx`), which computes
             `probabilities` where it is set.
+        advance: told after every batch of the network how many faces it had.
     """
 
     session: InferenceSession | None = None
+    advance: Callable[[int], object] | None = None
 
     def __init__(self, network: nn.Module, card: Card, *, device: str | torch.device = "cpu") -> None:
         self.device = torch.device(device)
@@ -101,8 +105,27 @@ class Predictor:
         if not len(faces):
             return np.zeros((0, width), dtype=np.float32)
         with torch.inference_mode(), full_precision(self.device):
-            parts = answers(function, faces, self.preprocess, batch_size=batch_size)
+            parts = answers(function, faces, self.preprocess, batch_size=batch_size, advance=self.advance)
         return torch.cat(parts).float().cpu().numpy()
+
+
+def count_faces(
+    predictors: Iterable[Predictor], total: int, on_faces: Callable[[int, int], object] | None
+) -> None:
+    """Have `on_faces` told after every batch how many faces some predictors have answered, and of how many.
+
+    A view of a face counts as a face.
+    """
+    done = 0
+
+    def advance(faces: int) -> None:
+        nonlocal done
+        done += faces
+        if on_faces:
+            on_faces(done, total)
+
+    for predictor in predictors:
+        predictor.advance = advance
 
 
 def _shifted(faces: np.ndarray, down: int, across: int) -> np.ndarray:

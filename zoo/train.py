@@ -228,7 +228,8 @@ class _Run:
 
             def on_epoch(result: EpochResult, planned: int, left: float) -> None:
                 status = f"accuracy {result.accuracy:.4f}"
-                bar.update(task, completed=result.epoch, status=status)
+                ends = time.monotonic() + left
+                bar.update(task, completed=result.epoch, total=planned, status=status, ends=ends)
                 if not console.is_terminal:
                     size = f" at {result.resolution} px" if result.resolution < FACE_SIZE else ""
                     console.print(

@@ -13,9 +13,11 @@ import torch
 from demo.library import Library
 from tests.zoo.training.tiny import CONFIG, RECIPE, tiny_dataset, tiny_split
 from zoo.card import Card
+from zoo.data.dataset import FaceDataset
 from zoo.data.load import DATA_VARIABLE
-from zoo.ensemble import make_ensemble
+from zoo.ensemble import choose_members, load_members, make_ensemble
 from zoo.errors import ConfigError, WeightsError
+from zoo.evaluate import evaluate_models
 from zoo.export_onnx import export_onnx
 from zoo.list import list_networks
 from zoo.models import CARD, load_model
@@ -40,8 +42,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         train_and_save(config, recipe, DATASET, SPLIT, place / "models" / name, device=CPU)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
-        make_ensemble(["first", "models/second"], DATASET, Path("models/both"), flip=True)
+        _made(["first", "models/second"], Path("models/both"), flip=True)
     return place
+
+
+def _made(models: list[str], folder: Path, dataset: FaceDataset = DATASET, *, flip: bool = False) -> Card:
+    return make_ensemble(load_members(models, folder), dataset, folder, flip=flip)
 
 
 @pytest.fixture
@@ -51,6 +57,22 @@ def place(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     monkeypatch.chdir(copy)
     monkeypatch.delenv(DATA_VARIABLE, raising=False)
     return copy
+
+
+def test_progress_ends_with_all_faces(place: Path) -> None:
+    told: list[tuple[int, int]] = []
+
+    def on_faces(done: int, total: int) -> None:
+        told.append((done, total))
+
+    predictors = [Predictor.load(name) for name in ("first", "second")]
+    evaluate_models(predictors, DATASET, SPLIT.validation, tta=True, on_faces=on_faces)
+    assert told[-1] == (2 * 10 * len(FACES),) * 2
+    members = load_members(["first", "second"], Path("models/new"))
+    choose_members(members, DATASET, most=2, flip=True, on_faces=on_faces)
+    assert told[-1] == (2 * 2 * len(FACES),) * 2
+    make_ensemble(members, DATASET, Path("models/new"), flip=True, on_faces=on_faces)
+    assert told[-1] == (sum(len(rows) for rows in (SPLIT.train, SPLIT.validation, SPLIT.test)),) * 2
 
 
 def test_it_answers_with_the_mean_probability(place: Path) -> None:
@@ -126,21 +148,21 @@ def test_bad_members_are_named(
     members: list[str], flip: bool, error: type[Exception], words: str, place: Path
 ) -> None:
     with pytest.raises(error, match=words):
-        make_ensemble(members, DATASET, place / "models/other", flip=flip)
+        _made(members, place / "models/other", flip=flip)
     assert not (place / "models/other").exists()
 
 
 def test_members_whose_names_find_others_are_refused(place: Path) -> None:
     with pytest.raises(ConfigError, match="members are first, second; required: .* none called first"):
-        make_ensemble(["first", "second"], DATASET, place / "elsewhere/first", flip=False)
+        _made(["first", "second"], place / "elsewhere/first")
     shutil.copytree(place / "models/first", place / "elsewhere/second")
     with pytest.raises(WeightsError, match="second: these are other weights"):
-        make_ensemble(["first", "elsewhere/second"], DATASET, place / "models/other", flip=False)
+        _made(["first", "elsewhere/second"], place / "models/other")
 
 
 def test_members_of_other_faces_are_refused(place: Path) -> None:
     with pytest.raises(ConfigError, match="first was trained on tiny stripes .*required: tiny stripes"):
-        make_ensemble(["first", "second"], tiny_dataset(seed=5), place / "models/other", flip=False)
+        _made(["first", "second"], place / "models/other", tiny_dataset(seed=5))
 
 
 def test_configs_of_nothing_are_refused() -> None:

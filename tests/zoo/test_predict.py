@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -53,6 +54,7 @@ def test_csv(model: Path, pictures: Path, tmp_path: Path, capsys: pytest.Capture
     output = capsys.readouterr()
     assert output.out == ""
     assert "broken.jpg" in output.err and "1 of 4 files" in output.err and "notes.txt" not in output.err
+    assert f"{table}: 3 faces in 3 pictures" in output.err
     rows = rows_of(table)
     found = [(Path(row["file"]).name, row["face"]) for row in rows]
     assert found == [(PORTRAIT, "1"), ("pair.PNG", "1"), ("pair.PNG", "2"), ("nobody.png", "0")]
@@ -65,6 +67,14 @@ def test_csv(model: Path, pictures: Path, tmp_path: Path, capsys: pytest.Capture
         assert float(row["probability"]) == max(probabilities)
     assert int(rows[2]["x"]) - int(rows[1]["x"]) == pytest.approx(512, abs=6)
     assert [path.name for path in tmp_path.iterdir()] == ["answers.csv"]
+
+
+def test_progress_counts_pictures(
+    model: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")  # as in a terminal
+    assert main([str(model), str(pictures)]) == 1
+    assert re.search(r"pictures .*4/4.* left .*0:00:00", capsys.readouterr().err)
 
 
 def test_a_name_that_is_not_utf8_is_written_as_it_is(

@@ -116,6 +116,18 @@ def test_training_writes_a_model_and_says_what_it_can(
     assert first.note == "tiny, best recipe" and first.recipe["epochs"] == 2
 
 
+def test_the_bar_ends_with_the_plan(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")  # as in a terminal
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert train.main(_train("--epochs", "100000", "--timeout", "8s", "--out", "models/timed")) == 0
+    done, planned = re.findall(r"timed \S+ (\d+)/(\d+) ", capsys.readouterr().err)[-1]
+    epochs = Card.load(Path("models/timed/card.json")).recipe["epochs"]
+    assert done == planned == str(epochs)
+    shutil.rmtree("models/timed")
+
+
 def test_repeats_train_several_seeds(capsys: pytest.CaptureFixture[str]) -> None:
     assert train.main(_train("--epochs", "1", "--repeats", "2", "--seed", "3", "--out", "models/many")) == 0
     cards = [Card.load(Path(f"models/many-seed{seed}/card.json")) for seed in (3, 4)]
@@ -500,15 +512,17 @@ def test_the_members_of_an_ensemble_are_chosen_on_validation(flip: bool) -> None
     dataset = load_dataset(Path("fer2013.csv"))
     _copied("tiny1", "twin")
     models = ["tiny0", "tiny1", "twin"]
-    chosen, tried = ensemble.choose_members(models, dataset, most=3, flip=flip)
+    loaded = ensemble.load_members(models, Path("models/new"))
+    chosen, tried = ensemble.choose_members(loaded, dataset, most=3, flip=flip)
     accuracy = {}
     for size in range(1 if flip else 2, 4):
-        for members in itertools.combinations(models, size):
-            folder = Path("models") / f"{'-'.join(members)}-{flip}"
-            accuracy[members] = ensemble.make_ensemble(members, dataset, folder, flip=flip).accuracy
-            shutil.rmtree(folder)
+        for members in itertools.combinations(loaded, size):
+            card = ensemble.make_ensemble(members, dataset, Path("models/new"), flip=flip)
+            accuracy[tuple(member.name for member in members)] = card.accuracy
+            shutil.rmtree("models/new")
     assert tried == len(accuracy) == (7 if flip else 4)
-    assert tuple(chosen) == max(accuracy, key=lambda members: (accuracy[members], -len(members)))
+    best = max(accuracy, key=lambda names: (accuracy[names], -len(names)))
+    assert tuple(member.name for member in chosen) == best
     shutil.rmtree("models/twin")
 
 
@@ -641,9 +655,9 @@ def test_a_fine_tuned_model_goes_with_others_of_its_split(
     _copied("random3", "begun", pretrained={"model": "tiny0", "data": origin})
     assert len(_evaluated("begun", "random3", "--data", classes)["models"]) == 3
     assert "training faces" not in capsys.readouterr().err
-    card = ensemble.make_ensemble(
-        ["begun", "random3"], load_dataset(Path(classes)), Path("models/begun-both"), flip=False
-    )
+    folder = Path("models/begun-both")
+    members = ensemble.load_members(["begun", "random3"], folder)
+    card = ensemble.make_ensemble(members, load_dataset(Path(classes)), folder, flip=False)
     assert [*card.metrics] == ["random 80%", "random 10% validation", "random 10% test"]
     assert [data.get("pretrained", {}).get("model") for data in card.data["members"]] == ["tiny0", None]
 

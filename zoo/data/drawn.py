@@ -117,8 +117,18 @@ def _stream(*words: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(words)))
 
 
-def _draw_many(count: int, seed: int, part: int) -> tuple[np.ndarray, np.ndarray]:
-    """`count` faces of one part of a set: each part has its own random numbers."""
+def draw_faces(count: int, *, seed: int, part: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Draw faces with their expressions; the first N faces of a seed are the same whatever the count.
+
+    Args:
+        part: of a set; each has its own random numbers.
+
+    Returns:
+        Faces, uint8 (count, 48, 48), 0–255, and labels, int64 (count,), indices into `EMOTIONS`.
+
+    Raises:
+        DataError: `count` or `seed` is negative.
+    """
     if count < 0 or seed < 0:
         raise DataError(f"drawn faces: count {count} and seed {seed} must not be negative")
     shapes, grains = _stream(seed, part, 0), _stream(seed, part, 1)
@@ -132,18 +142,6 @@ def _draw_many(count: int, seed: int, part: int) -> tuple[np.ndarray, np.ndarray
         labels[rows] = np.searchsorted(_FREQUENCIES[:-1], numbers[:, 0], side="right")
         faces[rows] = _draw(numbers[:, 1:], grain, labels[rows], FACE_SIZE, None)
     return faces, labels
-
-
-def draw_faces(count: int, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw faces with their expressions; the first N faces of a seed are the same whatever the count.
-
-    Returns:
-        Faces, uint8 (count, 48, 48), 0–255, and labels, int64 (count,), indices into `EMOTIONS`.
-
-    Raises:
-        DataError: `count` or `seed` is negative.
-    """
-    return _draw_many(count, seed, 0)
 
 
 def draw_face(expression: str, *, seed: int, intensity: float = 1.0, size: int = FACE_SIZE) -> np.ndarray:
@@ -188,7 +186,7 @@ def drawn_dataset(
         raise DataError(f"drawn faces: counts {counts} and seed {seed} must not be negative")
 
     def build() -> list[np.ndarray]:
-        parts = [_draw_many(count, seed, 1 + part) for part, count in enumerate(counts)]
+        parts = [draw_faces(count, seed=seed, part=part) for part, count in enumerate(counts, start=1)]
         return [
             *(faces.reshape(-1) for faces, _ in parts),
             *(labels.astype(np.uint8) for _, labels in parts),

@@ -114,10 +114,10 @@ def is_hidden(name: str) -> bool:
 
 
 def _folders_in(folder: Path) -> list[Path]:
-    """Sub-folders by name, without hidden ones and those that archivers leave (`__MACOSX`)."""
+    """Sub-folders by name."""
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder; required: a folder of class folders")
-    found = sorted(path for path in folder.iterdir() if path.is_dir() and not is_hidden(path.name))
+    found = [Path(entry.path) for entry in _visible(folder) if entry.is_dir()]
     if not found:
         raise DataError(f"{folder}: holds no folders; required: one folder of pictures a class")
     return found
@@ -211,6 +211,7 @@ def _list_pictures(class_folders: dict[int, dict[int, Path]]) -> tuple[list[_Pic
 
 
 def _visible(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """What isn't hidden, by name."""
     with os.scandir(folder) as entries:
         yield from sorted(
             (entry for entry in entries if not is_hidden(entry.name)), key=lambda entry: entry.name

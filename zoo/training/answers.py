@@ -20,6 +20,7 @@ def answers(
     preprocess: Preprocess,
     *,
     batch_size: int | None = None,
+    advance: Callable[[int], object] | None = None,
 ) -> list[Tensor]:
     """What a function makes of all faces in order, batch by batch.
 
@@ -30,6 +31,7 @@ def answers(
         faces: uint8 (N, 48, 48).
         preprocess: on the device.
         batch_size: None picks what suits the device.
+        advance: told after every batch how many faces it had.
 
     Raises:
         RuntimeError: there is too little memory for one face.
@@ -42,6 +44,8 @@ def answers(
             for images in evaluation_batches(faces[done:], preprocess, device=device, batch_size=size):
                 parts.append(function(images))
                 done += len(images)
+                if advance:
+                    advance(len(images))
             return parts
         except RuntimeError as error:
             if size == 1 or not is_out_of_memory(error):

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import io
+import logging
 import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from zoo.errors import first_line
 from zoo.output import moved_into_place
 from zoo.training.device import is_out_of_memory
 
 __all__ = ["checkpoint_beside", "load_checkpoint", "save_checkpoint"]
+
+_log = logging.getLogger(__name__)
 
 
 def checkpoint_beside(folder: Path) -> Path:
@@ -33,16 +38,22 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 def load_checkpoint(path: Path) -> dict[str, Any] | None:
     """What `save_checkpoint` wrote, on the CPU, or None where there is no readable checkpoint.
 
-    Only tensors and plain values are read; a file with any other object in it counts as unreadable.
+    Only tensors and plain values are read; a file with any other object in it counts as unreadable, as does
+    an altered one. A line of the log says so.
 
     Raises:
         RuntimeError, MemoryError: there is no memory for it.
     """
     try:
+        # torch writes checksums, but doesn't look at them.
+        with zipfile.ZipFile(path) as archive:
+            if altered := archive.testzip():
+                raise zipfile.BadZipFile(f"{altered} is altered")
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         return None
-    except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
+    except (RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
         if is_out_of_memory(error):
             raise
+        _log.warning("%s: unreadable, begun anew: %s", path, first_line(error))
         return None

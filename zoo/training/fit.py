@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -17,13 +18,13 @@ from zoo.card import Card
 from zoo.data.dataset import FaceDataset, Split
 from zoo.models import save_model
 from zoo.networks import count
-from zoo.predictor import Predictor
+from zoo.predictor import Predictor, count_faces
 from zoo.training.device import device_name
 from zoo.training.evaluate import fit_temperature, measure, unsure_threshold
 from zoo.training.loop import Trainer
 from zoo.training.report import write_report
 
-__all__ = ["describe_data", "measured", "save_trained", "versions"]
+__all__ = ["describe_data", "measured", "measured_rows", "save_trained", "versions"]
 
 _TRAINING_SAMPLE = 5000
 
@@ -95,20 +96,22 @@ def measured(
     split: Split,
     *,
     device: torch.device | str = "cpu",
+    on_faces: Callable[[int, int], object] | None = None,
 ) -> tuple[Card, np.ndarray, np.ndarray]:
     """A card with the figures of every part of a split, and with the temperature and threshold fitted.
 
     Args:
         draft: the card of `network` without them.
+        on_faces: see `zoo.predictor.count_faces`.
 
     Returns:
         The card; the uncalibrated logits, float32 (N, classes), and labels, int64 (N,), of validation faces.
     """
     predictor = Predictor(network, draft, device=device)
+    parts = {name: rows for name, rows in zip(split.names, measured_rows(split), strict=True) if len(rows)}
+    count_faces([predictor], sum(map(len, parts.values())), on_faces)
     answers = {
-        name: (predictor.logits(dataset.faces[rows]), dataset.labels[rows])
-        for name, rows in zip(split.names, _measured(split), strict=True)
-        if len(rows)
+        name: (predictor.logits(dataset.faces[rows]), dataset.labels[rows]) for name, rows in parts.items()
     }
     logits, labels = answers[split.names[1]]
     temperature = round(fit_temperature(logits, labels), 4)
@@ -139,7 +142,8 @@ def describe_data(dataset: FaceDataset, split: Split) -> dict[str, Any]:
     }
 
 
-def _measured(split: Split) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def measured_rows(split: Split) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each part the rows that `measured` measures."""
     step = -(-len(split.train) // _TRAINING_SAMPLE)
     return split.train[:: max(1, step)], split.validation, split.test
 

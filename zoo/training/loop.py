@@ -182,6 +182,11 @@ class Trainer:
         """Training and validation time of all epochs so far, those before a resume included."""
         return sum(result.seconds for result in self.history)
 
+    @property
+    def faces_an_epoch(self) -> int:
+        """How many faces an epoch trains, those drawn twice counted twice."""
+        return self._batches.count * self._batches.batch_size
+
     def seconds_left(self, epochs: int | None = None) -> float:
         """What a schedule will still take, by the last three epochs of each resolution.
 

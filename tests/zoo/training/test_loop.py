@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import zipfile
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -23,6 +24,7 @@ from zoo.networks import NetworkConfig, ParametricConfig
 from zoo.networks.bilstm import BiLstmConfig
 from zoo.networks.fully_connected import FullyConnectedConfig
 from zoo.networks.vit import ViTConfig
+from zoo.training import loop
 from zoo.training.checkpoint import load_checkpoint
 from zoo.training.evaluate import measure
 from zoo.training.loop import DivergedError, EpochResult, Trainer
@@ -148,6 +150,25 @@ def test_answers_to_blended_faces_are_counted_against_the_heavier_one() -> None:
     assert accuracy == 1.0
 
 
+def test_the_loss_by_hand() -> None:
+    recipe = replace(RECIPE, batch_size=16, mixup=0.4, label_smoothing=0.1, balance="weighted")
+    trainer = _trainer(recipe, precision=torch.float32)
+    rows = tiny_split(DATASET).train
+    known = trainer.preprocess(torch.from_numpy(DATASET.faces[rows]))
+    network = trainer._forwards[48] = _Nearest(known, DATASET.labels[rows])
+    assert trainer._class_weights is not None
+    shares, losses = np.random.default_rng((recipe.seed, 0)), []
+    for images, targets in trainer._batches.epoch(0):
+        share = shares.beta(0.4, 0.4)
+        share = max(share, 1 - share)
+        logits = network(share * images + (1 - share) * images.flip(0)).detach()
+        aims = share * targets + (1 - share) * targets.flip(0)
+        aims = 0.9 * aims + 0.1 / 3
+        losses.append(float(-(trainer._class_weights * aims * logits.log_softmax(1)).sum(1).mean()))
+    _, loss, _, _ = trainer._train(0, 48, None)
+    assert loss == pytest.approx(np.mean(losses), rel=1e-5)
+
+
 def test_another_order_of_global_randomness_changes_nothing() -> None:
     calm, disturbed = _trainer(), _trainer()
     for _ in zip(calm.epochs(), disturbed.epochs(), strict=True):
@@ -228,12 +249,26 @@ def test_a_checkpoint_of_another_run_is_refused(change: dict[str, Any], words: s
         _trainer(**{"recipe": RECIPE, **change}, checkpoint=checkpoint)
 
 
-@pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04 broken"])
-def test_an_unreadable_checkpoint_counts_as_none(content: bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", b"broken\n", b"PK\x03\x04 broken"])
+def test_an_unreadable_checkpoint_counts_as_none(
+    content: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     checkpoint = tmp_path / "run.checkpoint"
     checkpoint.write_bytes(content)
     assert load_checkpoint(checkpoint) is None
+    assert caplog.messages[0].startswith(f"{checkpoint}: unreadable, begun anew: ")
     assert _trainer(checkpoint=checkpoint).history == []
+
+
+def test_an_altered_checkpoint_counts_as_none(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "run.checkpoint"
+    next(_trainer(checkpoint=checkpoint).epochs())
+    content = bytearray(checkpoint.read_bytes())
+    with zipfile.ZipFile(checkpoint) as archive:
+        largest = max(archive.infolist(), key=lambda entry: entry.file_size)
+    content[largest.header_offset + 200] ^= 1
+    checkpoint.write_bytes(content)
+    assert load_checkpoint(checkpoint) is None
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError()])
@@ -361,7 +396,7 @@ def test_the_counter_of_waits_sees_them() -> None:
 @pytest.mark.parametrize(("balance", "better"), [("oversample", True), ("weighted", True), ("none", False)])
 def test_balance_reaches_the_rare_class(balance: str, better: bool) -> None:
     recipe = replace(RECIPE, balance=balance, epochs=2, augmentation=Augmentation(flip=False, strength=0.0))
-    trainer = _trainer(recipe)
+    trainer = _trainer(recipe)  # the weights reach the loss: `test_the_loss_by_hand`
     seen = sum((targets.sum(0) for _, targets in trainer._batches.epoch(0)), torch.zeros(3))
     weights = torch.ones(3) if trainer._class_weights is None else trainer._class_weights
     felt = seen * weights
@@ -383,6 +418,14 @@ def test_plateau_lowers_the_rate_only_after_its_patience() -> None:
         trainer._plateau.update(loss)
         factors.append(trainer._plateau.factor)
     assert factors == [1, 1, 1, 0.5, 0.5, 0.5, 0.5, 0.25]
+
+
+def test_epochs_that_bring_nothing_lower_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = {"loss": 1.0, "accuracy": 0.5, "macro_f1": 0.5}
+    monkeypatch.setattr(loop, "measure", lambda *given: figures)
+    recipe = replace(RECIPE, schedule="plateau", plateau_patience=0, step_factor=0.5, warmup_epochs=0.0)
+    rates = [result.learning_rate for result in _trainer(recipe).epochs()]
+    assert rates == pytest.approx([0.05, 0.05, 0.025, 0.0125])
 
 
 def test_seconds_are_summed_over_epochs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,9 +28,10 @@ def seen(
     before: dict[str, Any] | None = None,
     faces: int = 3,
     members: tuple[dict[str, Any], ...] = (),
+    trained: int = 9,
     **more: str,
 ) -> dict[str, Any]:
-    split = {"kind": kind, "seed": seed, "rows": {"train": 9, part: faces, "test": 3}, **more}
+    split = {"kind": kind, "seed": seed, "rows": {"train": trained, part: faces, "test": 3}, **more}
     begun = {"pretrained": {"model": "first", "data": before}} if before else {}
     joined = {"members": [*members]} if members else {}
     return {"name": data[0], "fingerprint": data[1], "split": split, **begun, **joined}
@@ -50,6 +51,8 @@ SPOILED = seen(OURS, "random", "validation", before=seen(OURS, "random", "valida
         (seen((OURS[0], THEIRS[1]), "official", "PublicTest"), PUBLIC, False),
         (seen(THEIRS, "official", "PublicTest", faces=3589), FER2013, True),
         (seen(THEIRS, "official", "PublicTest", faces=3588), FER2013, None),
+        (seen(THEIRS, "official", "PublicTest", faces=3589, trained=28_709), FER2013, True),
+        (seen(THEIRS, "official", "PublicTest", faces=3589, trained=28_709 + 3_589), FER2013, None),
         (seen(OURS, "official", "Training 10%"), CARVED, True),
         (seen(OURS, "official", "Training 10%", seed=7), CARVED, False),
         (seen(THEIRS, "official", "Training 10%"), CARVED, None),

@@ -7,11 +7,13 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from tests.zoo.training.tiny import CONFIG, CPU, RECIPE, tiny_dataset, tiny_split
 from zoo.card import Card
+from zoo.data.dataset import Split
 from zoo.errors import DeviceError
 from zoo.models import load_model
 from zoo.networks import count
@@ -182,7 +184,7 @@ def test_epochs_that_fit_are_planned_by_the_time_of_the_last(
         EpochResult(epoch, 0.1, 1.0, 0.5, 1.0, 0.5, 0.5, seconds) for epoch, seconds in ((1, 8.0), (2, 12.0))
     ]
     clock.now = 100.0
-    session._Clock(100.0 + left, 40).plan(trainer)
+    session._Clock(100.0 + left, 40, 0.4).plan(trainer)
     assert trainer.recipe.epochs == planned
 
 
@@ -190,7 +192,7 @@ def test_time_that_turns_up_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = _Time()
     monkeypatch.setattr(session, "time", clock)
     trainer = Trainer(CONFIG, replace(RECIPE, epochs=40), DATASET, SPLIT, device=CPU)
-    guard = session._Clock(108.0, 40)
+    guard = session._Clock(108.0, 40, 0.4)
     planned = []
     for epoch, (now, seconds) in enumerate([(20.0, 20.0), (24.0, 4.0), (28.0, 4.0), (32.0, 4.0)], start=1):
         clock.now = now
@@ -217,38 +219,48 @@ def test_larger_faces_are_reckoned_with(monkeypatch: pytest.MonkeyPatch) -> None
     a_pixel = (12.0 - 9.0) / (32**2 - 24**2)
     larger, largest = 12.0 + a_pixel * (40**2 - 32**2), 12.0 + a_pixel * (48**2 - 32**2)
     assert trainer.seconds_left() == pytest.approx(12.0 + 2 * larger + 4 * largest)
-    guard = session._Clock(4.0 + 0.4 * largest + 12.0 + 2 * larger + 4 * largest + 0.1, 10)
+    guard = session._Clock(4.0 + 0.4 * largest + 12.0 + 2 * larger + 4 * largest + 0.1, 10, 0.4)
     guard.plan(trainer)
     assert trainer.recipe.epochs == 10
     clock.now = 0.2
     guard.plan(trainer)
     assert trainer.recipe.epochs == 9
     clock.now = 10.2
-    assert guard._enlarged == pytest.approx(2.25)
     trainer.plan(1000)
     assert trainer.resolution(3) == 32, "faces don't grow smaller again"
     trainer.history.append(EpochResult(4, 0.1, 1.0, 0.5, 1.0, 0.5, 0.5, 20.0, 48))
     assert trainer.seconds_left() == pytest.approx(996 * 20.0)
 
 
+def test_measuring_many_faces_is_reckoned_with() -> None:
+    fer2013 = Split("official", 0, np.arange(28_709), np.arange(3_589), np.arange(3_589))
+    assert session._measuring_epochs(fer2013, 28_672) == pytest.approx(0.4, abs=0.005)
+    few = replace(fer2013, train=np.arange(700), test=np.arange(24_000))
+    assert session._measuring_epochs(few, 640) == pytest.approx((700 + 3_589 + 24_000) / (640 + 3_589 / 3))
+    recipe = replace(RECIPE, balance="undersample", balance_strength=1.0, batch_size=8)
+    rare = tiny_dataset().select(np.flatnonzero((DATASET.labels != 0) | (np.arange(len(DATASET)) % 7 == 0)))
+    trained = Trainer(CONFIG, recipe, rare, tiny_split(rare), device=CPU).faces_an_epoch
+    assert 0 < trained < len(tiny_split(rare).train) - 8
+
+
 def test_an_epoch_is_cut_while_there_is_time_to_save(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = _Time()
     monkeypatch.setattr(session, "time", clock)
-    guard = session._Clock(50.0, 9)
+    guard = session._Clock(50.0, 9, 0.4)
     clock.now = 9.0  # the first step, a hundredth, took 9 seconds: an epoch doesn't take 900
     assert not guard.ends_epoch(0.01)
     clock.now = 28.6  # 0.49 of an epoch in 19.6 seconds: saving takes 4 seconds and 0.4 epochs, 16 seconds
     assert not guard.ends_epoch(0.5)
     clock.now = 31.0
     assert guard.ends_epoch(0.56)
-    assert not session._Clock(None, 9).ends_epoch(0.5)
+    assert not session._Clock(None, 9, 0.4).ends_epoch(0.5)
 
 
 def test_an_epoch_is_cut_by_what_earlier_ones_took(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = _Time()
     monkeypatch.setattr(session, "time", clock)
     trainer = Trainer(CONFIG, replace(RECIPE, epochs=40), DATASET, SPLIT, device=CPU)
-    guard = session._Clock(50.0, 40)
+    guard = session._Clock(50.0, 40, 0.4)
     guard.plan(trainer)
     clock.now = 1.0
     assert not guard.ends_epoch(0.5)
