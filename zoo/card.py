@@ -52,7 +52,7 @@ class Card:
         channels, mean, std: input channels and their normalisation on the 0–1 scale.
         temperature: divides the logits; fitted on validation faces.
         unsure_below: confidence under which an answer should be called unsure, 0–1.
-        metrics: `zoo.training.evaluate.measure` by part: `Training`, `PublicTest`, … or `validation`, `test`.
+        metrics: `zoo.training.evaluate.measure` by part: `PublicTest`, … or `random 10% validation`, …
         validation: the part that selected the network, a key of `metrics`.
         parameters, macs: cost; see `zoo.networks.Cost`.
         data: `name`, `drawn`, `fingerprint`, `split` (`kind`, `seed`, `rows` of each part, `digest` of

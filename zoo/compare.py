@@ -49,7 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _face(picture: Path, *, cropped: bool) -> np.ndarray:
     """The largest face of a picture, uint8 (48, 48); the whole picture, with a warning, if it has none."""
     from zoo.console import stderr
-    from zoo.faces import crop_face, find_faces, read_image, whole_image
+    from zoo.faces import crop_face, find_faces, whole_image
+    from zoo.pictures import read_image
 
     image = read_image(picture, name=str(picture))
     if cropped:

@@ -67,7 +67,8 @@ def predict_files(
     Yields:
         Rows in the order of the files; for an unreadable file the file and its error.
     """
-    from zoo.faces import crop_face, find_faces, read_image, whole_image
+    from zoo.faces import crop_face, find_faces, whole_image
+    from zoo.pictures import read_image
 
     waiting: list[Row | tuple[Path, ImageError]] = []
     crops: list[np.ndarray] = []
