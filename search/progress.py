@@ -86,7 +86,8 @@ class StudyProgress:
                 self._known.add(trial.number)
                 if not self._console.is_terminal and reason_of(trial) not in (DOUBLED, SURPLUS):
                     self._console.print(
-                        f"trial {trial.number}: {_told(trial)} ({len(done)} of {self._total})"
+                        f"trial {trial.number}: {_told(trial)} ({len(done)} of {self._total})",
+                        soft_wrap=True,
                     )
         self._draw_running([trial for trial in trials if trial.state == TrialState.RUNNING])
 

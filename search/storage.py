@@ -128,7 +128,7 @@ class Places:
         """
         try:
             url = sqlalchemy.make_url(self.storage)
-        except sqlalchemy.exc.ArgumentError:
+        except (sqlalchemy.exc.ArgumentError, ValueError):  # of its port
             raise StudyError(
                 f"storage {_masked(self.storage)!r} is no URL of a database; required: such as "
                 "sqlite:///study.db or postgresql://USER:PASSWORD@HOST/DATABASE"
@@ -173,7 +173,7 @@ class Patience:
 
 def _masked(text: str) -> str:
     """Without what may be a password, of a text that is no URL."""
-    return re.sub(r":[^:@/]+@", ":***@", text)
+    return re.sub(r":(?!//).*@", ":***@", text)
 
 
 def open_storage(places: Places, *, create: bool = False, patience: Patience | None = None) -> RDBStorage:

@@ -202,7 +202,12 @@ def settings_of(study: Study) -> StudySettings:
     values = study.user_attrs.get(SETTINGS)
     if values is None:
         raise StudyError(f"study {study.study_name!r} has no settings; required: one that search.run made")
-    return StudySettings.from_json(values)
+    try:
+        return StudySettings.from_json(values)
+    except (KeyError, TypeError, ValueError):
+        raise StudyError(
+            f"study {study.study_name!r} has other settings than search.run's; required: one that it made"
+        ) from None
 
 
 def finished_trials(study: Study) -> list[FrozenTrial]:

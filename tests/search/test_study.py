@@ -203,6 +203,7 @@ def test_braces_in_a_storages_url_are_kept(tmp_path: Path) -> None:
     [
         ("nonsense", "is no URL of a database"),
         ("postgresql//me:secret@host/db", r"'postgresql//me:\*\*\*@host/db' is no URL of a database"),
+        ("postgresql://me:p@ss:wo/rd@host/db", r"'postgresql://me:\*\*\*@host/db' is no URL of a database"),
         ("sqlite://", "is in memory"),
         ("sqlite:///:memory:", "is in memory"),
     ],
@@ -562,3 +563,10 @@ def test_an_interrupted_trial_does_not_compete_beside_its_continuation() -> None
     trial = study.ask()
     trial.report(0.45, 1)
     assert not trial.should_prune()
+
+
+def test_settings_of_another_program_are_told() -> None:
+    study = optuna.create_study()
+    study.set_user_attr("settings", {"rate": 0.1})
+    with pytest.raises(StudyError, match="has other settings than search.run's; required: one that it made"):
+        settings_of(study)
