@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from zoo.data.drawn import draw_face
-from zoo.faces import read_image
+from zoo.pictures import read_image
 
 __all__ = ["write_examples"]
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from zoo.errors import ImageError
-from zoo.faces import Face, crop_face, find_faces, read_image, whole_image
+from zoo.faces import Face, crop_face, find_faces, whole_image
+from zoo.pictures import read_image
 from zoo.predictor import Predictor
 
 __all__ = [

@@ -16,14 +16,12 @@ import numpy as np
 
 from zoo.data.dataset import FACE_SIZE
 from zoo.errors import ImageError, WeightsError
-from zoo.pictures import read_image
 
 __all__ = [
     "MOST_FACES",
     "Face",
     "crop_face",
     "find_faces",
-    "read_image",
     "whole_image",
 ]
 

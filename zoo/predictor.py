@@ -116,13 +116,14 @@ def count_faces(
 
     A view of a face counts as a face.
     """
+    if on_faces is None:
+        return
     done = 0
 
     def advance(faces: int) -> None:
         nonlocal done
         done += faces
-        if on_faces:
-            on_faces(done, total)
+        on_faces(done, total)
 
     for predictor in predictors:
         predictor.advance = advance

@@ -20,7 +20,8 @@ from demo.live import LiveView, frame_overlay, live_panel, watch
 from demo.recognise import recognise
 from demo.saliency import saliency
 from tests.benchmarks.measure import Figure
-from zoo.faces import crop_face, find_faces, read_image
+from zoo.faces import crop_face, find_faces
+from zoo.pictures import read_image
 
 __all__ = ["measure"]
 

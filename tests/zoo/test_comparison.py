@@ -27,11 +27,12 @@ from zoo.comparison_model import (
 from zoo.data.drawn import draw_faces
 from zoo.data.emotions import EMOTIONS
 from zoo.errors import ConfigError, ImageError, WeightsError
-from zoo.faces import crop_face, find_faces, read_image
+from zoo.faces import crop_face, find_faces
 from zoo.models import CARD, SHIPPED, WEIGHTS
 from zoo.networks.comparison import EmbeddingConfig
 from zoo.networks.parametric import ParametricConfig
 from zoo.networks.siamese import SIAMESE
+from zoo.pictures import read_image
 
 SHIPPED_FOLDER = SHIPPED / DEFAULT_COMPARISON
 

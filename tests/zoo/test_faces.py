@@ -15,8 +15,8 @@ import skimage.data
 from PIL import Image, ImageOps
 
 from zoo.errors import ImageError
-from zoo.faces import Face, crop_face, find_faces, read_image, whole_image
-from zoo.pictures import MAX_PIXELS
+from zoo.faces import Face, crop_face, find_faces, whole_image
+from zoo.pictures import MAX_PIXELS, read_image
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # Pillow warns before it refuses
 

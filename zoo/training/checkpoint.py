@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-import pickle
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -45,14 +44,17 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
         RuntimeError, MemoryError: there is no memory for it.
     """
     try:
-        # torch writes checksums, but doesn't look at them.
-        with zipfile.ZipFile(path) as archive:
-            if altered := archive.testzip():
-                raise zipfile.BadZipFile(f"{altered} is altered")
-        return torch.load(path, map_location="cpu", weights_only=True)
+        content = io.BytesIO(path.read_bytes())
     except FileNotFoundError:
         return None
-    except (RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+    try:
+        # torch writes checksums, but doesn't look at them.
+        with zipfile.ZipFile(content) as archive:
+            if altered := archive.testzip():
+                raise zipfile.BadZipFile(f"{altered} is altered")
+        content.seek(0)
+        return torch.load(content, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a damaged file leads to
         if is_out_of_memory(error):
             raise
         _log.warning("%s: unreadable, begun anew: %s", path, first_line(error))

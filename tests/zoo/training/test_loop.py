@@ -25,7 +25,7 @@ from zoo.networks.bilstm import BiLstmConfig
 from zoo.networks.fully_connected import FullyConnectedConfig
 from zoo.networks.vit import ViTConfig
 from zoo.training import loop
-from zoo.training.checkpoint import load_checkpoint
+from zoo.training.checkpoint import load_checkpoint, save_checkpoint
 from zoo.training.evaluate import measure
 from zoo.training.loop import DivergedError, EpochResult, Trainer
 from zoo.training.optimization import WeightAverage
@@ -269,6 +269,18 @@ def test_an_altered_checkpoint_counts_as_none(tmp_path: Path) -> None:
     content[largest.header_offset + 200] ^= 1
     checkpoint.write_bytes(content)
     assert load_checkpoint(checkpoint) is None
+
+
+def test_a_byte_altered_anywhere_ends_no_run(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "run.checkpoint"
+    save_checkpoint(checkpoint, {"weights": torch.arange(3.0), "epoch": 1})
+    whole = checkpoint.read_bytes()
+    for place in range(len(whole)):
+        content = bytearray(whole)
+        content[place] ^= 1 << 7
+        checkpoint.write_bytes(content)
+        state = load_checkpoint(checkpoint)  # of some bytes nothing is read
+        assert state is None or (state["weights"].tolist(), state["epoch"]) == ([0.0, 1.0, 2.0], 1)
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError()])

@@ -211,6 +211,9 @@ def test_larger_faces_are_reckoned_with(monkeypatch: pytest.MonkeyPatch) -> None
     recipe = replace(RECIPE, epochs=10, start_resolution=24, full_resolution_from=0.6)
     trainer = Trainer(CONFIG, recipe, DATASET, SPLIT, device=CPU)
     assert trainer.seconds_left() == 0.0, "nothing is known yet"
+    guard = session._Clock(None, 10, 0.4)
+    guard.plan(trainer)
+    assert guard._enlarged == pytest.approx(4.0)
     for epoch, size in ((1, 24), (2, 24)):
         trainer.history.append(EpochResult(epoch, 0.1, 1.0, 0.5, 1.0, 0.5, 0.5, 9.0, size))
     assert trainer.epoch_seconds() == pytest.approx(36.0)
